@@ -1,0 +1,1 @@
+//! Short-time Fourier analysis and synthesis, and mel filterbanks.

@@ -1,0 +1,134 @@
+//! What a figure shows.
+
+/// Column widths of the venues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Width {
+    /// Interspeech and ICASSP, one column: 80 mm.
+    SingleColumn,
+    /// Interspeech and ICASSP, both columns: 170 mm.
+    #[default]
+    DoubleColumn,
+    /// NeurIPS text: 139.7 mm.
+    NeurIps,
+    /// Any.
+    Millimeters(f64),
+}
+
+/// Axis scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// Linear.
+    #[default]
+    Linear,
+    /// Base-10 logarithm; values ≤ 0 are left out.
+    Log10,
+}
+
+/// Line pattern.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stroke {
+    /// Unbroken.
+    #[default]
+    Solid,
+    /// Dashed.
+    Dashed,
+    /// Dotted.
+    Dotted,
+}
+
+/// Lower and upper edge of a shaded band, one value a point.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Band {
+    /// Lower edge.
+    pub low: Vec<f64>,
+    /// Upper edge.
+    pub high: Vec<f64>,
+}
+
+/// One curve.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Series {
+    /// Legend text.
+    pub name: String,
+    /// sRGB.
+    pub color: [u8; 3],
+    /// Pattern.
+    pub stroke: Stroke,
+    /// Points; a NaN y interrupts the curve and is marked on the axis.
+    pub points: Vec<[f64; 2]>,
+    /// Shaded band, where there is one.
+    pub band: Option<Band>,
+}
+
+/// A horizontal line with a name ("climatology").
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Guide {
+    /// Legend text.
+    pub name: String,
+    /// sRGB.
+    pub color: [u8; 3],
+    /// Pattern.
+    pub stroke: Stroke,
+    /// Value on the y axis.
+    pub y: f64,
+}
+
+/// One set of axes.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Panel {
+    /// Above the axes.
+    pub title: String,
+    /// With unit.
+    pub x_label: String,
+    /// With unit.
+    pub y_label: String,
+    /// Scale of y.
+    pub y_scale: Scale,
+    /// Curves, drawn in order.
+    pub series: Vec<Series>,
+    /// Horizontal reference lines.
+    pub guides: Vec<Guide>,
+}
+
+/// What made the numbers; embedded in every file.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Provenance {
+    /// Identity of the store.
+    pub store: String,
+    /// Hash of the checkpoint.
+    pub checkpoint: String,
+    /// Hash of the codec's weights.
+    pub codec: String,
+    /// Seed.
+    pub seed: u64,
+    /// Program version.
+    pub version: String,
+    /// Formula, space, unit, average, n of each quantity shown.
+    pub definitions: Vec<String>,
+}
+
+/// A figure.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct FigureSpec {
+    /// File stem and title.
+    pub name: String,
+    /// Column width.
+    pub width: Width,
+    /// Height of one row of panels in mm.
+    pub row_height_mm: f64,
+    /// Panels a row.
+    pub columns: usize,
+    /// Text size in pt.
+    pub font_size_pt: f64,
+    /// Line width in pt.
+    pub line_width_pt: f64,
+    /// Axes, row by row.
+    pub panels: Vec<Panel>,
+    /// Below the panels.
+    pub caption: String,
+    /// What made it.
+    pub provenance: Provenance,
+}

@@ -1,0 +1,103 @@
+//! Predictors: a distribution over the next Δ given a window of frames.
+//!
+//! One forward pass gives a [`Prediction`], from which likelihood, mean, median, mode and samples follow. A predictor is one
+//! variant of [`Predictor`] and one file; the baselines that ΔNLL is taken against are in `baseline`.
+
+mod baseline;
+mod checkpoint;
+mod linear;
+mod mdn;
+mod prediction;
+mod training;
+mod vmf_lognormal;
+pub mod von_mises_fisher;
+
+pub use baseline::{Baselines, GaussianBaseline, LogMagnitudeBaseline};
+pub use checkpoint::{CheckpointError, Provenance};
+pub use linear::Ridge;
+pub use prediction::{MagnitudeRule, Prediction};
+pub use training::{PredictorConfig, PredictorKind, fit_predictor};
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+
+/// Any predictor that can be loaded.
+#[derive(Clone, Debug)]
+pub struct Predictor {
+    /// What it is and how it was made.
+    pub info: PredictorInfo,
+    /// The network or closed form.
+    model: Model,
+}
+
+/// What a predictor is and how it was made; shown in the window and written into results.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct PredictorInfo {
+    /// "mdn", "vmf", "linear", "persistence", "climatology".
+    pub kind: String,
+    /// Frames in its window, W.
+    pub window: usize,
+    /// Horizon k it was trained for.
+    pub horizon: usize,
+    /// Dimensions of a frame.
+    pub dim: usize,
+    /// True for checkpoints of the peer project: raw inputs and hard clamps, kept as they are.
+    pub peer: bool,
+    /// blake3 of the checkpoint file, hex (empty for closed forms).
+    pub hash: String,
+    /// Where it came from.
+    pub provenance: Provenance,
+}
+
+/// The closed set of predictor families.
+#[derive(Clone, Debug)]
+enum Model {
+    Persistence,
+    Climatology { mean: Vec<f32> },
+    Linear(Ridge),
+    Mdn(Box<mdn::Mdn>),
+    VmfLogNormal(Box<vmf_lognormal::VmfLogNormal>),
+}
+
+impl Predictor {
+    /// Reads a checkpoint: ours (`.safetensors`), or the peer's (`.safetensors`, `.pt`).
+    pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
+        checkpoint::load(path, device)
+    }
+
+    /// Reads one of our checkpoints from memory (the embedded ones).
+    pub fn from_bytes(bytes: &[u8], name: &str, device: &Device) -> Result<Self, CheckpointError> {
+        checkpoint::from_bytes(bytes, name, device)
+    }
+
+    /// Writes our checkpoint, beside and renamed.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        checkpoint::save(self, path)
+    }
+
+    /// Δ̂ = 0: the state stays.
+    pub fn persistence(dim: usize, window: usize) -> Self {
+        let _ = (dim, window);
+        todo!()
+    }
+
+    /// Δ̂ = mean − x[t−1]: the state jumps to the mean frame of the training side.
+    pub fn climatology(mean: Vec<f32>, window: usize) -> Self {
+        let _ = (mean, window);
+        todo!()
+    }
+
+    /// A fitted ridge as a predictor (Gaussian with the residual's per-dimension variance).
+    pub fn linear(ridge: Ridge, window: usize, horizon: usize, dim: usize) -> Self {
+        let _ = (ridge, window, horizon, dim);
+        todo!()
+    }
+
+    /// The distribution over Δ for each row of raw (unnormalized) windows.
+    pub fn predict(&self, windows: Tensor<2>) -> Prediction {
+        // windows: [batch, window * dim]
+        let _ = (windows, &self.model);
+        todo!()
+    }
+}

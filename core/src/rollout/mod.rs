@@ -1,0 +1,13 @@
+//! Free-running a predictor: one loop for every mode and painted schedule, all segments and modes in one batch.
+//!
+//! It also holds the synthetic modes for listening, which need no predictor. What the numbers mean (references, bands) is
+//! `diagnose`'s business.
+
+mod run;
+mod schedule;
+mod segment;
+pub mod synthetic;
+
+pub use run::{Rollout, RolloutConfig, RolloutError, rollout};
+pub use schedule::{Schedule, StepAction};
+pub use segment::{Segment, SegmentConfig, read_starts, sample_segments};

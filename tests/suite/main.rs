@@ -1,0 +1,4 @@
+//! Everything that crosses a boundary: fixtures of the peer, files on disk, the program as a process, the window.
+
+mod shared;
+mod tidy;
