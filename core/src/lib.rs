@@ -3,6 +3,8 @@
 //! The modules stand in dependency order, which is also the reading order: each imports only from those above it
 //! (a test checks that). Nothing here draws to a screen or prints; long operations take a [`job::JobCtx`].
 
+pub mod disk;
+
 pub mod job;
 
 pub mod engine;

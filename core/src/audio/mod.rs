@@ -7,4 +7,4 @@ mod read;
 pub mod stft;
 
 pub use clip::{AudioClip, AudioError};
-pub use read::{read, resample, write_wav};
+pub use read::{read, read_bytes, resample, write_wav};

@@ -35,7 +35,7 @@ pub struct Corpus {
     pub dim: usize,
     /// Frames per second.
     pub frame_rate_hz: f64,
-    /// Identity of the store ([`Store::hash`]), or the toy's name and parameters.
+    /// blake3 (hex) over ids, shapes and values in order, or the toy's name and parameters.
     pub source: String,
 }
 
@@ -51,8 +51,9 @@ pub enum CorpusError {
 }
 
 impl Corpus {
-    /// Reads every utterance of `store`; split = the store's own, or every fourth speaker as eval when it has none.
-    pub fn read(store: &Store) -> Result<Self, CorpusError> {
+    /// Reads every utterance of `store`; split = the store's own, or every fourth speaker as eval when it has none. Utterances that
+    /// cannot be read are left out and returned as problems, each naming its utterance.
+    pub fn read(store: &Store) -> Result<(Self, Vec<StoreError>), CorpusError> {
         let _ = store;
         todo!()
     }

@@ -111,8 +111,9 @@ impl Store {
         todo!()
     }
 
-    /// blake3 over ids, shapes and values in index order, hex: the identity in figures and manifests.
-    pub fn hash(&self) -> Result<String, StoreError> {
+    /// blake3 (hex) of the index: ids, speakers, frame counts, dimensions, frame rate and codec. It reads no array, so it does not
+    /// notice changed values; [`Corpus::source`](crate::context::Corpus) is the identity that covers them.
+    pub fn index_hash(&self) -> String {
         todo!()
     }
 }

@@ -1,0 +1,66 @@
+//! Files that are whole or absent.
+//!
+//! Whatever the program leaves on disk is written under another name beside its place and renamed, so that a crash, a full disk or
+//! a stopped run never leaves half a file, and what was there before stays until the new is complete.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Writes the file `path` through `write`; its folder is made when missing. On an error nothing is left and `path` is untouched.
+pub fn write_beside<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>) -> io::Result<T> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let part = Part(name_beside(path));
+    let mut file = BufWriter::new(File::create_new(&part.0)?);
+    let value = write(&mut file)?;
+    file.flush()?;
+    file.get_ref().sync_all()?;
+    drop(file);
+    fs::rename(&part.0, path)?;
+    Ok(value)
+}
+
+/// A name for the unfinished `path`, in the same folder, hidden, taken by no other thread or process.
+pub fn name_beside(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!(".{name}.{}-{count}.part", std::process::id()))
+}
+
+/// Removes the unfinished file when it is dropped before the rename.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After the rename there is nothing to remove; before it, the error that ended the writing is the one to report.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn whole_or_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/file.txt");
+        write_beside(&path, |f| f.write_all(b"one")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        let failed = write_beside(&path, |f| {
+            f.write_all(b"tw")?;
+            Err::<(), _>(io::Error::other("disk full"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "disk full");
+        assert_eq!(fs::read(&path).unwrap(), b"one", "the old file stays");
+        assert_eq!(names(path.parent().unwrap()), ["file.txt"], "nothing else is left");
+    }
+}
