@@ -1,1 +1,5 @@
-//! app
+//! The two front ends of Driftscope, the window and the command line, over one engine (`driftscope_core`).
+//!
+//! Neither computes anything itself: what a panel shows can be had from a command, and the other way round.
+
+pub mod cli;

@@ -1,0 +1,177 @@
+//! `doctor`: what this machine has, what is missing, and how to get it.
+
+use std::fmt::Write as _;
+
+use driftscope_core::engine::adapters;
+use driftscope_core::run::Environment;
+use serde_json::json;
+
+use super::session::Session;
+use super::{JsonArg, Report};
+
+/// Say which adapters, audio outputs and displays there are, what is missing and how to get it
+#[derive(Clone, Debug, serde::Serialize, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) json: JsonArg,
+}
+
+/// Something the program can use and this machine lacks.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+struct Missing {
+    what: &'static str,
+    consequence: &'static str,
+    how_to_get: String,
+}
+
+pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
+    let device = session.device().map(|d| d.description.clone());
+    let device = device.unwrap_or_else(|error| format!("none: {error}"));
+    let environment = Environment::current(&device);
+    let adapters = adapters();
+    let outputs = Vec::<String>::new();
+    let display = display();
+    let distribution = distribution(&std::fs::read_to_string("/etc/os-release").unwrap_or_default());
+    let missing = missing(&distribution, adapters.is_empty(), outputs.is_empty(), display.is_none());
+
+    let mut text = String::new();
+    let _ = writeln!(text, "driftscope {} on {}, {} threads", environment.version, environment.platform, environment.threads);
+    let _ = writeln!(text, "device     {device}");
+    list(&mut text, "adapters", &adapters);
+    list(&mut text, "audio out", &outputs);
+    let _ = writeln!(text, "display    {}", display.as_deref().unwrap_or("none"));
+    let _ = writeln!(text, "runs       {}", session.registry.folder().display());
+    for missing in &missing {
+        let _ = writeln!(text, "missing    {}: {}; {}", missing.what, missing.consequence, missing.how_to_get);
+    }
+    if missing.is_empty() {
+        text.push_str("nothing is missing\n");
+    }
+    let json = json!({
+        "environment": environment, "adapters": adapters, "audio_outputs": outputs, "display": display,
+        "runs": session.registry.folder(), "missing": missing,
+    });
+    Ok(Report { text, json, ..Report::default() })
+}
+
+fn list(text: &mut String, title: &str, items: &[String]) {
+    for (index, item) in items.iter().enumerate() {
+        let _ = writeln!(text, "{:10} {item}", if index == 0 { title } else { "" });
+    }
+    if items.is_empty() {
+        let _ = writeln!(text, "{title:10} none");
+    }
+}
+
+/// The display a window would open on.
+pub(super) fn display() -> Option<String> {
+    if !cfg!(all(unix, not(target_os = "macos"))) {
+        return Some("the desktop".to_owned());
+    }
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let wayland = set("WAYLAND_DISPLAY").map(|value| format!("Wayland {value}"));
+    wayland.or_else(|| set("DISPLAY").map(|value| format!("X11 {value}")))
+}
+
+/// Families of package managers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Distribution {
+    Debian,
+    Fedora,
+    Arch,
+    Mac,
+    Other,
+}
+
+/// From `/etc/os-release`: `ID` and `ID_LIKE`.
+fn distribution(os_release: &str) -> Distribution {
+    if cfg!(target_os = "macos") {
+        return Distribution::Mac;
+    }
+    let ids: Vec<&str> = os_release
+        .lines()
+        .filter_map(|l| l.strip_prefix("ID=").or_else(|| l.strip_prefix("ID_LIKE=")))
+        .flat_map(|value| value.trim_matches('"').split_whitespace())
+        .collect();
+    let is = |names: &[&str]| ids.iter().any(|id| names.contains(id));
+    if is(&["debian", "ubuntu"]) {
+        Distribution::Debian
+    } else if is(&["fedora", "rhel", "centos"]) {
+        Distribution::Fedora
+    } else if is(&["arch"]) {
+        Distribution::Arch
+    } else {
+        Distribution::Other
+    }
+}
+
+fn missing(distribution: &Distribution, no_adapter: bool, no_output: bool, no_display: bool) -> Vec<Missing> {
+    let packages = |debian: &str, fedora: &str, arch: &str, otherwise: &str| match distribution {
+        Distribution::Debian => format!("sudo apt install {debian}"),
+        Distribution::Fedora => format!("sudo dnf install {fedora}"),
+        Distribution::Arch => format!("sudo pacman -S {arch}"),
+        Distribution::Mac | Distribution::Other => otherwise.to_owned(),
+    };
+    let mut missing = Vec::new();
+    if no_adapter {
+        missing.push(Missing {
+            what: "graphics adapter",
+            consequence: "the window cannot open and tensors stay on the CPU",
+            how_to_get: packages(
+                "libvulkan1 mesa-vulkan-drivers",
+                "vulkan-loader mesa-vulkan-drivers",
+                "vulkan-icd-loader vulkan-swrast",
+                "install a Vulkan driver",
+            ),
+        });
+    }
+    if no_output {
+        missing.push(Missing {
+            what: "audio output",
+            consequence: "sounds are shown and exported but not heard",
+            how_to_get: format!(
+                "connect a device, or let programs reach the sound server: {}",
+                packages(
+                    "pipewire-alsa (or libasound2-plugins for PulseAudio)",
+                    "pipewire-alsa",
+                    "pipewire-alsa",
+                    "install its ALSA plugin"
+                )
+            ),
+        });
+    }
+    if no_display {
+        missing.push(Missing {
+            what: "display",
+            consequence: "`driftscope` runs the demo without a window and writes a report",
+            how_to_get: "log in to a desktop, or set DISPLAY or WAYLAND_DISPLAY".to_owned(),
+        });
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_are_recognized() {
+        for (text, expected) in [
+            ("PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n", Distribution::Debian),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", Distribution::Debian),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", Distribution::Fedora),
+            ("ID=arch\n", Distribution::Arch),
+            ("", Distribution::Other),
+        ] {
+            assert_eq!(distribution(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_lack_names_a_remedy() {
+        assert_eq!(missing(&Distribution::Debian, false, false, false), []);
+        let all = missing(&Distribution::Debian, true, true, true);
+        assert_eq!(all.len(), 3);
+        assert!(all[0].how_to_get.contains("mesa-vulkan-drivers"));
+    }
+}

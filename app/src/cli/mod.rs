@@ -1,0 +1,188 @@
+//! The command line: one file a command, all of one shape.
+//!
+//! A command takes its arguments and a [`Session`] and gives a [`Report`]: a short text, the same as JSON, and what to keep in
+//! the registry of runs. Only this file prints results, and only [`Console`] knows where they go: standard output holds results
+//! and nothing else; progress, notices and the one sentence of a failure go to standard error.
+
+mod console;
+mod doctor;
+mod output;
+mod runs;
+mod session;
+
+pub use console::Console;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use driftscope_core::engine::DeviceChoice;
+use driftscope_core::job::Cancel;
+use driftscope_core::run::Ending;
+use session::Session;
+
+/// See and hear where an autoregressive rollout in continuous audio latents drifts.
+#[derive(Debug, Parser)]
+#[command(name = "driftscope", version, about, disable_help_subcommand = true)]
+struct Cli {
+    /// A latents store to open in the window; the embedded demo when none is named
+    project: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options that every command takes.
+#[derive(Clone, Debug, clap::Args)]
+struct Common {
+    /// Where tensors are computed
+    #[arg(long, global = true, value_enum, default_value_t = DeviceArg::Auto)]
+    device: DeviceArg,
+    /// The only source of randomness
+    #[arg(long, global = true, default_value_t = 42, value_name = "N")]
+    seed: u64,
+    /// No progress and no notices; results and failures only
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// Folder of the registry of runs [default: $DRIFTSCOPE_RUNS, or the user's data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    runs: Option<PathBuf>,
+}
+
+/// `--device` as clap knows it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum DeviceArg {
+    Auto,
+    Cpu,
+    Gpu,
+    Cuda,
+}
+
+impl From<DeviceArg> for DeviceChoice {
+    fn from(arg: DeviceArg) -> Self {
+        match arg {
+            DeviceArg::Auto => Self::Auto,
+            DeviceArg::Cpu => Self::Cpu,
+            DeviceArg::Gpu => Self::Gpu,
+            DeviceArg::Cuda => Self::Cuda,
+        }
+    }
+}
+
+/// Commands in the order of their use.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Doctor(doctor::Args),
+    Runs(runs::Args),
+}
+
+impl Command {
+    /// Where the JSON is wanted: `-` is standard output.
+    fn json(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Doctor(args) => args.json.json.as_ref(),
+            Self::Runs(args) => args.json.json.as_ref(),
+        }
+    }
+
+    /// Name and config for the registry; `None` for commands that only look.
+    fn recorded(&self) -> Option<(&'static str, serde_json::Value)> {
+        match self {
+            Self::Doctor(_) | Self::Runs(_) => None,
+        }
+    }
+
+    fn run(&self, session: &Session) -> anyhow::Result<Report> {
+        match self {
+            Self::Doctor(args) => doctor::run(args, session),
+            Self::Runs(args) => runs::run(args, session),
+        }
+    }
+}
+
+/// `--json`, for commands whose result has numbers.
+#[derive(Clone, Debug, Default, serde::Serialize, clap::Args)]
+struct JsonArg {
+    /// Write the result as JSON to a file, or to standard output when `-`
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+}
+
+/// What a command gives back.
+#[derive(Clone, Debug, Default)]
+struct Report {
+    /// A few lines for people.
+    text: String,
+    /// The whole result.
+    json: serde_json::Value,
+    /// A few numbers for the registry.
+    key_metrics: serde_json::Value,
+}
+
+/// Parses `args` (program name first), runs the command, prints to `console`; the exit code: 0 done, 1 failed, 2 wrong usage.
+pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console, cancel: &Cancel) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render().to_string();
+            let usage = error.use_stderr();
+            if usage {
+                console.failure(text.trim_end())
+            } else {
+                console.result(&text)
+            }
+            return if usage { 2 } else { 0 };
+        }
+    };
+    let (Some(command), None) = (&cli.command, &cli.project) else {
+        return open_window(&cli, console, cancel);
+    };
+    console.set_quiet(cli.common.quiet);
+    match execute(command, &cli.common, console, cancel) {
+        Ok(()) => 0,
+        Err(error) => {
+            console.failure(&format!("driftscope: {error:#}"));
+            1
+        }
+    }
+}
+
+fn open_window(cli: &Cli, console: &mut Console, _cancel: &Cancel) -> u8 {
+    if cli.command.is_some() {
+        console.failure("driftscope: a store to open and a command exclude each other; name the store with --store after the command");
+        return 2;
+    }
+    console.failure("driftscope: this build has no window yet");
+    1
+}
+
+/// Runs a command with its start and its end in the registry, and delivers its report.
+fn execute(command: &Command, common: &Common, console: &mut Console, cancel: &Cancel) -> anyhow::Result<()> {
+    let json = command.json();
+    if let Some(path) = json.filter(|path| path.as_os_str() != "-") {
+        output::refuse_folder(path)?;
+    }
+    let session = Session::new(common, console, cancel);
+    let run = command.recorded().and_then(|(experiment, config)| session.start_run(experiment, &config));
+    let outcome = command.run(&session).and_then(|report| {
+        match json {
+            Some(path) if path.as_os_str() == "-" => console.result(&format!("{:#}\n", report.json)),
+            Some(path) => {
+                output::write_beside(path, format!("{:#}\n", report.json).as_bytes())?;
+                console.result(&report.text);
+            }
+            None => console.result(&report.text),
+        }
+        Ok(report)
+    });
+    if let Some(run) = run {
+        let ending = match &outcome {
+            Ok(_) => Ending::Completed,
+            Err(_) if cancel.check().is_err() => Ending::Stopped,
+            Err(error) => Ending::Failed(format!("{error:#}")),
+        };
+        session.finish_run(run, &ending, outcome.as_ref().ok());
+    }
+    outcome.map(drop)
+}
