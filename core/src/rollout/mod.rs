@@ -3,11 +3,15 @@
 //! It also holds the synthetic modes for listening, which need no predictor. What the numbers mean (references, bands) is
 //! `diagnose`'s business.
 
+mod branches;
+mod measure;
 mod run;
 mod schedule;
 mod segment;
 pub mod synthetic;
+mod truth;
 
 pub use run::{Rollout, RolloutConfig, RolloutError, rollout};
 pub use schedule::{Schedule, StepAction};
 pub use segment::{Segment, SegmentConfig, read_starts, sample_segments};
+pub use truth::median_delta_norm;

@@ -1,9 +1,19 @@
-//! The one loop.
+//! A rollout's config, its outcome, and the way from one to the other.
 
+use burn::tensor::Tensor;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::branches::{self, Block};
+use super::measure::N_COLUMNS;
+use super::truth::{Truth, median_delta_norm};
 use super::{Schedule, Segment};
-use crate::context::Corpus;
+use crate::context::{Corpus, first_target};
 use crate::job::{Cancelled, JobCtx};
 use crate::predict::{Baselines, MagnitudeRule, Predictor};
+
+/// Segments that run together: bounds the memory of teacher forcing (`SEGMENTS × n_steps` windows at once).
+const SEGMENTS_TOGETHER: usize = 256;
 
 /// How a rollout advances.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -33,7 +43,7 @@ impl Default for RolloutConfig {
 /// where the rollout left the numbers; whoever averages counts those.
 #[derive(Clone, Debug)]
 pub struct Rollout {
-    /// What was done.
+    /// What was done, re-anchoring included.
     pub schedule: Schedule,
     /// Segments, in row order.
     pub segments: Vec<Segment>,
@@ -51,11 +61,11 @@ pub struct Rollout {
     pub nll_baseline: Vec<f32>,
     /// The peer's factored baseline (equal to `nll_baseline` but for vMF×LogNormal).
     pub nll_baseline_factored: Vec<f32>,
-    /// Cosine of E[Δ] with the true Δ.
+    /// Cosine of E\[Δ\] with the true Δ; norms floored at 1e-8.
     pub cos: Vec<f32>,
-    /// ‖E[Δ]‖ / ‖Δ true‖.
+    /// ‖E\[Δ\]‖ / ‖Δ true‖; norms floored at 1e-8.
     pub mag_ratio: Vec<f32>,
-    /// ‖Δ̂ the state advanced by‖ / ‖Δ true‖.
+    /// ‖Δ̂ the state advanced by‖ / ‖Δ true‖ (α applied, noise not).
     pub advance_ratio: Vec<f32>,
     /// ‖x̂[t−1] − x[t−1]‖ before the step, raw units (the peer's `state_err`).
     pub state_err_before: Vec<f32>,
@@ -84,6 +94,183 @@ pub fn rollout(
     schedules: &[Schedule],
     config: &RolloutConfig,
 ) -> Result<Vec<Rollout>, RolloutError> {
-    let _ = (ctx, corpus, predictor, baselines, segments, schedules, config);
-    todo!()
+    check(corpus, predictor, segments, schedules, config)?;
+    let plans: Vec<Schedule> = schedules.iter().map(|s| s.reanchored(config.reanchor_every)).collect();
+    let noise_unit = if config.noise_sigma > 0.0 { median_delta_norm(corpus) / (corpus.dim as f64).sqrt() } else { 0.0 };
+    let mut sampling = StdRng::seed_from_u64(ctx.seed);
+    let mut noise = StdRng::seed_from_u64(ctx.seed.wrapping_add(1));
+    let mut outcomes: Vec<Rollout> = plans.iter().map(|plan| Rollout::empty(plan, segments, config.n_steps, corpus.dim)).collect();
+    for together in segments.chunks(SEGMENTS_TOGETHER) {
+        let info = &predictor.info;
+        let truth = Truth::gather(corpus, together, info.window, info.horizon, config.n_steps, &ctx.device);
+        let noise_sd = config.noise_sigma * noise_unit as f32;
+        let block = Block { ctx, predictor, config, truth: &truth, n_segments: together.len(), dim: corpus.dim, noise_sd };
+        run_block(&block, &mut outcomes, &mut sampling, &mut noise)?;
+    }
+    let is_factored = predictor.info.kind == "vmf";
+    let (shared, factored) = baseline_nll(corpus, baselines, segments, config.n_steps);
+    for outcome in &mut outcomes {
+        outcome.nll_baseline.clone_from(&shared);
+        outcome.nll_baseline_factored.clone_from(if is_factored { &factored } else { &shared });
+    }
+    ctx.progress.report("rollout", config.n_steps as u64, Some(config.n_steps as u64), "");
+    Ok(outcomes)
+}
+
+/// Runs one block of segments and appends its rows to each outcome.
+fn run_block(block: &Block, outcomes: &mut [Rollout], sampling: &mut StdRng, noise: &mut StdRng) -> Result<(), RolloutError> {
+    let (teachers, others): (Vec<&mut Rollout>, Vec<&mut Rollout>) = outcomes.iter_mut().partition(|o| o.schedule.is_teacher());
+    let (n, n_steps) = (block.n_segments, block.config.n_steps);
+    if !teachers.is_empty() {
+        let columns = read(branches::teacher(block, sampling, noise).columns);
+        let states = read(block.truth.states(1, n_steps));
+        for outcome in teachers {
+            columns.chunks_exact(N_COLUMNS).zip(&block.truth.delta_norms).for_each(|(row, &norm)| outcome.push(row, norm));
+            outcome.states.extend_from_slice(&states);
+        }
+    }
+    if others.is_empty() {
+        return Ok(());
+    }
+    let plans: Vec<Schedule> = others.iter().map(|o| o.schedule.clone()).collect();
+    let steps = branches::run(block, &plans, sampling, noise)?;
+    let column_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.columns.dims()[0]));
+    let state_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.states.dims()[0]));
+    let columns = read(Tensor::cat(steps.iter().map(|s| s.columns.clone()).collect(), 0));
+    let states = read(Tensor::cat(steps.iter().map(|s| s.states.clone()).collect(), 0));
+    for (plan, outcome) in others.into_iter().enumerate() {
+        for segment in 0..n {
+            for (index, step) in steps.iter().enumerate() {
+                let row = column_rows[index] + step.entered[plan] * n + segment;
+                outcome.push(&columns[row * N_COLUMNS..(row + 1) * N_COLUMNS], block.truth.delta_norms[segment * n_steps + index]);
+                let row = state_rows[index] + step.left[plan] * n + segment;
+                outcome.states.extend_from_slice(&states[row * block.dim..(row + 1) * block.dim]);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Rollout {
+    fn empty(plan: &Schedule, segments: &[Segment], n_steps: usize, dim: usize) -> Self {
+        let column = || Vec::with_capacity(segments.len() * n_steps);
+        Self {
+            schedule: plan.clone(),
+            segments: segments.to_vec(),
+            n_steps,
+            dim,
+            states: Vec::with_capacity(segments.len() * n_steps * dim),
+            nll: column(),
+            nll_factored: column(),
+            nll_baseline: Vec::new(),
+            nll_baseline_factored: Vec::new(),
+            cos: column(),
+            mag_ratio: column(),
+            advance_ratio: column(),
+            state_err_before: column(),
+            state_err_after: column(),
+        }
+    }
+
+    /// Appends one measured row; `delta_norm` is ‖Δ true‖.
+    fn push(&mut self, row: &[f32], delta_norm: f64) {
+        let [nll, nll_factored, dot, mean_norm, advance_norm, before, after] = row else { return };
+        let (mean_norm, delta_norm) = (floored(f64::from(*mean_norm)), floored(delta_norm));
+        self.nll.push(*nll);
+        self.nll_factored.push(*nll_factored);
+        self.cos.push((f64::from(*dot) / (mean_norm * delta_norm)) as f32);
+        self.mag_ratio.push((mean_norm / delta_norm) as f32);
+        self.advance_ratio.push((floored(f64::from(*advance_norm)) / delta_norm) as f32);
+        self.state_err_before.push(*before);
+        self.state_err_after.push(*after);
+    }
+
+    /// State of `segment` after `step` (1-based), `[dim]`.
+    pub fn state(&self, segment: usize, step: usize) -> &[f32] {
+        let row = segment * self.n_steps + step - 1;
+        &self.states[row * self.dim..(row + 1) * self.dim]
+    }
+}
+
+/// `max(norm, 1e-8)` that lets NaN through (`f64::max` would drop it).
+fn floored(norm: f64) -> f64 {
+    if norm.is_nan() { norm } else { norm.max(1e-8) }
+}
+
+/// Both baselines of every segment and step, `[n_segments × n_steps]` each.
+fn baseline_nll(corpus: &Corpus, baselines: &Baselines, segments: &[Segment], n_steps: usize) -> (Vec<f32>, Vec<f32>) {
+    let deltas = segments.iter().flat_map(|s| (s.t0..s.t0 + n_steps).map(|t| corpus.utterances[s.utterance].latents.delta(t)));
+    deltas.map(|delta| (baselines.gaussian_nll(&delta) as f32, baselines.factored_nll(&delta) as f32)).unzip()
+}
+
+fn read<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
+    tensor.try_into_vec_as::<f32>().expect("a device that computed these floats can hand them back")
+}
+
+fn row_starts(counts: impl Iterator<Item = usize>) -> Vec<usize> {
+    counts
+        .scan(0, |end, count| {
+            let start = *end;
+            *end += count;
+            Some(start)
+        })
+        .collect()
+}
+
+fn check(
+    corpus: &Corpus,
+    predictor: &Predictor,
+    segments: &[Segment],
+    schedules: &[Schedule],
+    config: &RolloutConfig,
+) -> Result<(), RolloutError> {
+    let bad = |message: String| Err(RolloutError::Input(message));
+    let info = &predictor.info;
+    if info.dim != corpus.dim {
+        return bad(format!(
+            "the {} predictor was made for latents of D = {}, these have D = {}; choose a predictor fitted on them",
+            info.kind, info.dim, corpus.dim
+        ));
+    }
+    if config.n_steps == 0 || segments.is_empty() || schedules.is_empty() {
+        return bad(format!(
+            "nothing to roll: {} steps, {} starts, {} schedules; at least one of each is needed",
+            config.n_steps,
+            segments.len(),
+            schedules.len()
+        ));
+    }
+    if let Some(schedule) = schedules.iter().find(|s| s.actions.len() != config.n_steps) {
+        return bad(format!(
+            "schedule {} has {} actions for {} steps; it needs one a step",
+            schedule.name,
+            schedule.actions.len(),
+            config.n_steps
+        ));
+    }
+    let first = first_target(info.window, info.horizon);
+    for segment in segments {
+        let Some(utterance) = corpus.utterances.get(segment.utterance) else {
+            return bad(format!("a start names utterance number {}, there are {}", segment.utterance, corpus.utterances.len()));
+        };
+        let n_frames = utterance.latents.n_frames();
+        if n_frames < first + config.n_steps {
+            return bad(format!(
+                "utterance {} has {n_frames} frames; a window of {} at horizon {} and {} steps need {}",
+                utterance.id,
+                info.window,
+                info.horizon,
+                config.n_steps,
+                first + config.n_steps
+            ));
+        }
+        let last = n_frames - config.n_steps;
+        if !(first..=last).contains(&segment.t0) {
+            return bad(format!(
+                "utterance {}: start t0 = {} is out of range; with {} steps it must be between {first} and {last}",
+                utterance.id, segment.t0, config.n_steps
+            ));
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,162 @@
+//! The step loop. Schedules that have agreed so far are one branch: their windows and states are computed once, and the
+//! branch forks at the first step after which they differ.
+
+use std::collections::VecDeque;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::rngs::StdRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::measure::{Measurement, measure};
+use super::truth::Truth;
+use super::{RolloutConfig, Schedule, StepAction};
+use crate::job::{Cancelled, JobCtx};
+use crate::predict::Predictor;
+
+/// What every step of a block of segments needs.
+pub(super) struct Block<'a> {
+    pub(super) ctx: &'a JobCtx,
+    pub(super) predictor: &'a Predictor,
+    pub(super) config: &'a RolloutConfig,
+    pub(super) truth: &'a Truth,
+    pub(super) n_segments: usize,
+    pub(super) dim: usize,
+    /// SD of the noise added to each component of the state, raw units.
+    pub(super) noise_sd: f32,
+}
+
+/// Outcome of one step, on the device; rows are branch-major.
+pub(super) struct Step {
+    /// `[branches × segments, N_COLUMNS]`, by the branches that entered the step.
+    pub(super) columns: Tensor<2>,
+    /// `[branches × segments, dim]`, by the branches that left it.
+    pub(super) states: Tensor<2>,
+    /// Row block of each schedule in `columns`.
+    pub(super) entered: Vec<usize>,
+    /// Row block of each schedule in `states`.
+    pub(super) left: Vec<usize>,
+}
+
+/// Teacher forcing: every step of every segment in one batch; rows are segment-major.
+pub(super) fn teacher(block: &Block, sampling: &mut StdRng, noise: &mut StdRng) -> Measurement {
+    let (n, k, dim) = (block.n_segments, block.config.n_steps, block.dim);
+    let windows = Tensor::cat((1..=k).map(|step| block.truth.windows(step)).collect(), 1);
+    let prediction = block.predictor.predict(windows.reshape([n * k, block.predictor.info.window * dim]));
+    let before = block.truth.states(0, k).reshape([n * k, dim]);
+    let now = block.truth.states(1, k).reshape([n * k, dim]);
+    let noise = block.draw_noise(n * k, noise);
+    measure(&prediction, before.clone(), before, now, noise, block.config, sampling)
+}
+
+/// Every other schedule, step by step.
+pub(super) fn run(block: &Block, schedules: &[Schedule], sampling: &mut StdRng, noise: &mut StdRng) -> Result<Vec<Step>, Cancelled> {
+    let n_steps = block.config.n_steps;
+    let mut branches = Branches::start(block.truth, schedules.len(), block.predictor.info.horizon);
+    let mut steps = Vec::with_capacity(n_steps);
+    for step in 1..=n_steps {
+        block.ctx.cancel.check()?;
+        block.ctx.progress.report("rollout", step as u64 - 1, Some(n_steps as u64), "");
+        let entered = branches.branch_of.clone();
+        let measured = branches.measure(block, step, sampling, noise);
+        branches.fork(block, step, schedules, measured.own);
+        branches.slide(block, step);
+        let rows = branches.count() * block.n_segments;
+        let states = branches.newest().clone().reshape([rows, block.dim]);
+        steps.push(Step { columns: measured.columns, states, entered, left: branches.branch_of.clone() });
+    }
+    Ok(steps)
+}
+
+impl Block<'_> {
+    /// Noise for `rows` states, or `None` when there is none to add.
+    fn draw_noise(&self, rows: usize, rng: &mut StdRng) -> Option<Tensor<2>> {
+        (self.noise_sd > 0.0).then(|| {
+            let normals = StandardNormal.sample_iter(rng).take(rows * self.dim);
+            let draws: Vec<f32> = normals.map(|z: f32| z * self.noise_sd).collect();
+            Tensor::from_data(TensorData::new(draws, [rows, self.dim]), &self.ctx.device)
+        })
+    }
+}
+
+/// Branches alive at a step.
+struct Branches {
+    /// Branch of each schedule.
+    branch_of: Vec<usize>,
+    windows: Tensor<3>, // [branches, segments, window × dim]
+    /// States before the step and up to `horizon − 1` earlier, newest last, each `[branches, segments, dim]`.
+    history: VecDeque<Tensor<3>>,
+    horizon: usize,
+}
+
+impl Branches {
+    fn start(truth: &Truth, n_schedules: usize, horizon: usize) -> Self {
+        let windows = truth.windows(1).swap_dims(0, 1);
+        Self { branch_of: vec![0; n_schedules], windows, history: VecDeque::from([truth.state(0)]), horizon }
+    }
+
+    fn count(&self) -> usize {
+        self.windows.dims()[0]
+    }
+
+    fn newest(&self) -> &Tensor<3> {
+        self.history.back().expect("the history starts with one state and is trimmed to at least one")
+    }
+
+    /// One forward pass for all branches and segments.
+    fn measure(&self, block: &Block, step: usize, sampling: &mut StdRng, noise: &mut StdRng) -> Measurement {
+        let [branches, n, window_dim] = self.windows.dims();
+        let rows = branches * n;
+        let repeated = |frames: Tensor<3>| frames.repeat_dim(0, branches).reshape([rows, block.dim]);
+        let prediction = block.predictor.predict(self.windows.clone().reshape([rows, window_dim]));
+        // Every branch gets the same noise: schedules differ by their injections only.
+        let noise = block.draw_noise(n, noise).map(|noise| noise.repeat_dim(0, branches));
+        let state = self.newest().clone().reshape([rows, block.dim]);
+        let (before, now) = (repeated(block.truth.state(step - 1)), repeated(block.truth.state(step)));
+        measure(&prediction, state, before, now, noise, block.config, sampling)
+    }
+
+    /// Lets schedules that differ after `step` part, and moves every branch to its new state.
+    fn fork(&mut self, block: &Block, step: usize, schedules: &[Schedule], own: Tensor<2>) {
+        let own = own.reshape([self.count(), block.n_segments, block.dim]);
+        let truth = block.truth.state(step);
+        let mut children: Vec<(usize, StepAction)> = Vec::new();
+        for (schedule, branch) in schedules.iter().zip(&mut self.branch_of) {
+            let child = (*branch, schedule.actions[step - 1]);
+            *branch = children.iter().position(|&c| c == child).unwrap_or_else(|| {
+                children.push(child);
+                children.len() - 1
+            });
+        }
+        let state_of = |&(parent, action): &(usize, StepAction)| match action {
+            StepAction::Own => own.clone().narrow(0, parent, 1),
+            StepAction::Truth => truth.clone(),
+        };
+        let states = Tensor::cat(children.iter().map(state_of).collect(), 0);
+        // As many children as parents means one each, in the parents' order: nothing to move.
+        if children.len() > self.count() {
+            let parents = indices(children.iter().map(|c| c.0), &block.ctx.device);
+            self.windows = self.windows.clone().select(0, parents.clone());
+            self.history.iter_mut().for_each(|past| *past = past.clone().select(0, parents.clone()));
+        }
+        self.history.push_back(states);
+        if self.history.len() > self.horizon {
+            self.history.pop_front();
+        }
+    }
+
+    /// Windows of the next step: the oldest frame leaves; frame `t0 + step − k` enters, true while `step < k`, else the state
+    /// of step `step − k + 1` after its injection.
+    fn slide(&mut self, block: &Block, step: usize) {
+        let [branches, _, window_dim] = self.windows.dims();
+        let entering =
+            if step < self.horizon { block.truth.next_window_frame(step).repeat_dim(0, branches) } else { self.history[0].clone() };
+        let kept = self.windows.clone().narrow(2, block.dim, window_dim - block.dim);
+        self.windows = if window_dim == block.dim { entering } else { Tensor::cat(vec![kept, entering], 2) };
+    }
+}
+
+fn indices(values: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i64> = values.map(|v| v as i64).collect();
+    let n = values.len();
+    Tensor::from_data(TensorData::new(values, [n]), device)
+}
