@@ -1,4 +1,6 @@
 //! Everything that crosses a boundary: fixtures of the peer, files on disk, the program as a process, the window.
 
+mod allocation;
+mod playback;
 mod shared;
 mod tidy;
