@@ -3,18 +3,16 @@
 use std::process::ExitCode;
 
 use driftscope_core::job::Cancel;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 fn main() -> ExitCode {
     let cancel = Cancel::default();
-    let on_signal = cancel.clone();
-    // The first Ctrl-C asks the job to stop between two units of work; a second one does not wait for that.
-    let handled = ctrlc::set_handler(move || {
-        if on_signal.check().is_err() {
-            std::process::exit(130);
-        }
-        on_signal.cancel();
-    });
-    // Without a handler Ctrl-C ends the process, which harms no file: all are written beside and renamed.
-    drop(handled);
+    for signal in [SIGINT, SIGTERM] {
+        // The first signal asks the job to stop between two units of work; a second one does not wait for that. Without these
+        // handlers a signal ends the process, which harms no file: all are written beside and renamed.
+        let _ = flag::register_conditional_shutdown(signal, 128 + signal, cancel.flag());
+        let _ = flag::register(signal, cancel.flag());
+    }
     ExitCode::from(driftscope::cli::run(std::env::args_os(), &mut driftscope::cli::Console::standard(), &cancel))
 }
