@@ -1,5 +1,12 @@
 //! Bootstrap by speaker: utterances of one speaker are not independent draws.
 
+use std::collections::BTreeMap;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::summary::quantile;
+
 /// A 95 % interval of a mean.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Band {
@@ -9,9 +16,55 @@ pub struct Band {
     pub high: f64,
 }
 
-/// Resamples speakers with replacement (`n_resamples` times, seeded); `values[i]` belongs to `speakers[i]`; non-finite values are left out.
-/// `None` with fewer than two speakers.
+/// Resamples speakers with replacement (`n_resamples` times, seeded); `values[i]` belongs to `speakers[i]`; non-finite values are
+/// left out. `None` with fewer than two speakers or without resamples.
 pub fn bootstrap_by_speaker(values: &[f64], speakers: &[&str], n_resamples: usize, seed: u64) -> Option<Band> {
-    let _ = (values, speakers, n_resamples, seed);
-    todo!()
+    let mut by_speaker: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for (value, speaker) in values.iter().zip(speakers).filter(|(value, _)| value.is_finite()) {
+        let (sum, count) = by_speaker.entry(speaker).or_default();
+        *sum += value;
+        *count += 1.0;
+    }
+    let totals: Vec<(f64, f64)> = by_speaker.into_values().collect();
+    if totals.len() < 2 || n_resamples == 0 {
+        return None;
+    }
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut means: Vec<f64> = (0..n_resamples)
+        .map(|_| {
+            let (sum, count) = (0..totals.len()).fold((0.0, 0.0), |(sum, count), _| {
+                let (s, c) = totals[rng.random_range(0..totals.len())];
+                (sum + s, count + c)
+            });
+            sum / count
+        })
+        .collect();
+    means.sort_unstable_by(f64::total_cmp);
+    Some(Band { low: quantile(&means, 0.025), high: quantile(&means, 0.975) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_band_is_as_wide_as_the_speakers_differ() {
+        // 40 speakers with means 0..39, ten equal values each: the SD of the mean is that of 40 draws, not of 400.
+        let values: Vec<f64> = (0..400).map(|i| f64::from(i / 10)).collect();
+        let names: Vec<String> = (0..400).map(|i| (i / 10).to_string()).collect();
+        let speakers: Vec<&str> = names.iter().map(String::as_str).collect();
+        let band = bootstrap_by_speaker(&values, &speakers, 2000, 3).unwrap();
+        let sd = (((40.0_f64.powi(2) - 1.0) / 12.0) / 40.0).sqrt();
+        let half_width = f64::midpoint(band.high - 19.5, 19.5 - band.low);
+        assert!((half_width / (1.96 * sd) - 1.0).abs() < 0.1, "{band:?}, expected ±{}", 1.96 * sd);
+        assert_eq!(band, bootstrap_by_speaker(&values, &speakers, 2000, 3).unwrap());
+    }
+
+    #[test]
+    fn one_speaker_has_no_band_and_nan_is_left_out() {
+        assert_eq!(bootstrap_by_speaker(&[1.0, 2.0], &["a", "a"], 100, 0), None);
+        assert_eq!(bootstrap_by_speaker(&[1.0, f64::NAN], &["a", "b"], 100, 0), None);
+        let band = bootstrap_by_speaker(&[1.0, f64::NAN, 1.0], &["a", "b", "c"], 100, 0).unwrap();
+        assert_eq!((band.low, band.high), (1.0, 1.0));
+    }
 }

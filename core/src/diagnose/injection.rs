@@ -1,13 +1,15 @@
 //! The injection diagnostic: how each mode departs from truth, step by step.
 
-use super::{Band, References, Summary};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Band, References, Summary, bootstrap_by_speaker};
 use crate::context::Corpus;
 use crate::job::JobCtx;
-use crate::predict::{Baselines, Predictor};
-use crate::rollout::{Rollout, RolloutConfig, RolloutError, Schedule, Segment};
+use crate::predict::{Baselines, Predictor, PredictorInfo};
+use crate::rollout::{Rollout, RolloutConfig, RolloutError, Schedule, Segment, rollout};
 
 /// How the diagnostic runs.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InjectionConfig {
     /// How rollouts advance.
@@ -16,14 +18,20 @@ pub struct InjectionConfig {
     pub n_resamples: usize,
 }
 
+impl Default for InjectionConfig {
+    fn default() -> Self {
+        Self { rollout: RolloutConfig::default(), n_resamples: 1000 }
+    }
+}
+
 /// One step of one mode, over all segments.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct StepReport {
-    /// 1-based.
+    /// 1-based; 0 stands for all steps together.
     pub step: usize,
-    /// Cosine of E[Δ] with the true Δ.
+    /// Cosine of E\[Δ\] with the true Δ.
     pub cos: Summary,
-    /// ‖E[Δ]‖ / ‖Δ‖.
+    /// ‖E\[Δ\]‖ / ‖Δ‖.
     pub mag_ratio: Summary,
     /// ‖Δ̂ advanced by‖ / ‖Δ‖.
     pub advance_ratio: Summary,
@@ -33,6 +41,10 @@ pub struct StepReport {
     pub nll_baseline: Summary,
     /// `nll − nll_baseline`, paired.
     pub dnll: Summary,
+    /// The peer's factored NLL (equal to `nll` but for vMF×LogNormal).
+    pub nll_factored: Summary,
+    /// The peer's factored baseline.
+    pub nll_baseline_factored: Summary,
     /// The peer's factored ΔNLL.
     pub dnll_factored: Summary,
     /// State error before the step, raw (the peer's).
@@ -40,7 +52,7 @@ pub struct StepReport {
     /// State error after the step / median ‖Δ‖.
     pub state_err_after: Summary,
     /// Bands by speaker of the means, by metric name ("cos", "dnll", "mag_ratio", "state_err_after").
-    pub bands: std::collections::BTreeMap<String, Option<Band>>,
+    pub bands: BTreeMap<String, Option<Band>>,
 }
 
 /// One mode.
@@ -48,6 +60,8 @@ pub struct StepReport {
 pub struct ModeReport {
     /// JSON key of the mode.
     pub name: String,
+    /// All steps together.
+    pub overall: StepReport,
     /// One entry a step.
     pub per_step: Vec<StepReport>,
 }
@@ -55,6 +69,10 @@ pub struct ModeReport {
 /// The whole diagnostic.
 #[derive(Clone, Debug)]
 pub struct InjectionReport {
+    /// What was rolled.
+    pub predictor: PredictorInfo,
+    /// How.
+    pub config: InjectionConfig,
     /// One a schedule, in the order given.
     pub modes: Vec<ModeReport>,
     /// The lines to read them against.
@@ -65,14 +83,8 @@ pub struct InjectionReport {
     pub n_utterances: usize,
 }
 
-impl InjectionReport {
-    /// The peer's JSON shape with ours beside it (blueprint §5); no bare NaN.
-    pub fn to_json(&self) -> serde_json::Value {
-        todo!()
-    }
-}
-
 /// Runs the schedules and reads them against `references`.
+#[expect(clippy::too_many_arguments, reason = "context, data, config: each is another thing")]
 pub fn inject(
     ctx: &JobCtx,
     corpus: &Corpus,
@@ -83,6 +95,54 @@ pub fn inject(
     references: References,
     config: &InjectionConfig,
 ) -> Result<InjectionReport, RolloutError> {
-    let _ = (ctx, corpus, predictor, baselines, segments, schedules, references, config);
-    todo!()
+    let rollouts = rollout(ctx, corpus, predictor, baselines, segments, schedules, &config.rollout)?;
+    let speakers: Vec<&str> = segments.iter().map(|s| corpus.utterances[s.utterance].speaker.as_str()).collect();
+    let reader = Reader { unit: references.median_delta_norm, speakers, n_resamples: config.n_resamples, seed: ctx.seed };
+    let modes = rollouts.iter().map(|r| reader.mode(r)).collect();
+    let n_utterances = segments.iter().map(|s| s.utterance).collect::<BTreeSet<_>>().len();
+    Ok(InjectionReport { predictor: predictor.info.clone(), config: config.clone(), modes, references, rollouts, n_utterances })
+}
+
+/// What turns raw outcomes into reports.
+struct Reader<'a> {
+    unit: f64,
+    /// Of each segment.
+    speakers: Vec<&'a str>,
+    n_resamples: usize,
+    seed: u64,
+}
+
+impl Reader<'_> {
+    fn mode(&self, rollout: &Rollout) -> ModeReport {
+        let per_step = (1..=rollout.n_steps).map(|step| self.report(rollout, step, |i| i % rollout.n_steps == step - 1)).collect();
+        ModeReport { name: rollout.schedule.name.clone(), overall: self.report(rollout, 0, |_| true), per_step }
+    }
+
+    /// Summaries over the rows (index into `[n_segments × n_steps]`) that `wanted` picks.
+    fn report(&self, rollout: &Rollout, step: usize, wanted: impl Fn(usize) -> bool) -> StepReport {
+        let rows: Vec<usize> = (0..rollout.nll.len()).filter(|&i| wanted(i)).collect();
+        let speakers: Vec<&str> = rows.iter().map(|i| self.speakers[i / rollout.n_steps]).collect();
+        let pick = |column: &[f32]| rows.iter().map(|&i| f64::from(column[i])).collect::<Vec<f64>>();
+        let pick_difference = |a: &[f32], b: &[f32]| rows.iter().map(|&i| f64::from(a[i]) - f64::from(b[i])).collect::<Vec<f64>>();
+        let (cos, mag_ratio) = (pick(&rollout.cos), pick(&rollout.mag_ratio));
+        let dnll = pick_difference(&rollout.nll, &rollout.nll_baseline);
+        let state_err_after: Vec<f64> = pick(&rollout.state_err_after).iter().map(|e| e / self.unit).collect();
+        let band = |values: &[f64]| bootstrap_by_speaker(values, &speakers, self.n_resamples, self.seed);
+        let bands = [("cos", &cos), ("dnll", &dnll), ("mag_ratio", &mag_ratio), ("state_err_after", &state_err_after)];
+        StepReport {
+            step,
+            bands: bands.map(|(name, values)| (name.to_owned(), band(values))).into(),
+            cos: Summary::of(cos),
+            mag_ratio: Summary::of(mag_ratio),
+            advance_ratio: Summary::of(pick(&rollout.advance_ratio)),
+            nll: Summary::of(pick(&rollout.nll)),
+            nll_baseline: Summary::of(pick(&rollout.nll_baseline)),
+            dnll: Summary::of(dnll),
+            nll_factored: Summary::of(pick(&rollout.nll_factored)),
+            nll_baseline_factored: Summary::of(pick(&rollout.nll_baseline_factored)),
+            dnll_factored: Summary::of(pick_difference(&rollout.nll_factored, &rollout.nll_baseline_factored)),
+            state_err: Summary::of(pick(&rollout.state_err_before)),
+            state_err_after: Summary::of(state_err_after),
+        }
+    }
 }

@@ -1,9 +1,17 @@
 //! Reference lines: null, chance, skyline, persistence, climatology, √2·σ.
 
-use crate::context::Corpus;
+use burn::tensor::{Tensor, TensorData};
+
+use super::horizons::{Frames, HorizonRidge, fit_horizons};
+use super::shuffle::shuffled;
+use crate::context::{Corpus, CorpusUtterance, Side, first_target};
 use crate::job::JobCtx;
 use crate::predict::Predictor;
-use crate::rollout::{RolloutError, Segment};
+use crate::represent::Normalizer;
+use crate::rollout::{RolloutError, Segment, median_delta_norm};
+
+/// Rows of the shuffled evaluation side that the null's cosine is averaged over, at most: its standard error is then below .002.
+const NULL_ROWS: usize = 4096;
 
 /// How reference lines are computed.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -13,38 +21,42 @@ pub struct ReferenceConfig {
     pub lambda: f64,
     /// Frames in the window.
     pub window: usize,
+    /// Horizon of the predictor that is rolled: at step s the freshest truth in its window is `max(s, horizon)` frames old.
+    pub horizon: usize,
 }
 
 impl Default for ReferenceConfig {
     fn default() -> Self {
-        Self { lambda: 100.0, window: 8 }
+        Self { lambda: 100.0, window: 8, horizon: 1 }
     }
 }
 
-/// Lines that every rollout curve is drawn with. Vectors are per step, `[n_steps]`.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+/// Lines that every rollout curve is drawn with. Vectors are per step, `[n_steps]`, at horizon `h = max(step, horizon)`; a
+/// teacher-forced curve (always at the predictor's own horizon) is read against the first entry.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct References {
     /// Cosine of a ridge refitted and tested on frames shuffled within each utterance.
     pub null_cos: Vec<f64>,
     /// SD of the cosine of random directions, 1/√D.
     pub chance_cos_sd: f64,
-    /// Cosine of predictors trained directly for horizon h = step (1-based).
+    /// Cosine of predictors trained directly for horizon h.
     pub skyline_cos: Vec<f64>,
-    /// State error / median ‖Δ‖ of predictors of x[t] trained directly for horizon h.
+    /// State error / median ‖Δ‖ of a ridge of x\[t\] fitted directly for horizon h.
     pub skyline_state_err: Vec<f64>,
-    /// What the skyline is ("ridge", or "mdn k=1,2,4,8,16; ridge between").
+    /// What the cosine skyline is ("ridge", or "mdn at h = 2, 4, 8, 16; ridge at the others").
     pub skyline_kind: String,
-    /// State error / median ‖Δ‖ of standing still at x[t0−1].
+    /// State error / median ‖Δ‖ of standing still at x\[t0−1\].
     pub persistence_state_err: Vec<f64>,
     /// State error / median ‖Δ‖ of the training mean.
     pub climatology_state_err: f64,
-    /// State error / median ‖Δ‖ of two independent draws, √2·σ.
+    /// State error / median ‖Δ‖ of two independent draws, √2·σ with σ² the training frames' variance summed over dimensions.
     pub sqrt2_sigma_state_err: f64,
     /// Median ‖Δ‖ of the training side, raw units: divides every state error shown.
     pub median_delta_norm: f64,
 }
 
-/// Computes the lines at the given segments; `direct` are predictors trained for horizons > 1, used for the skyline where present.
+/// Computes the lines at the given segments; `direct` are predictors trained for single horizons, used for the skyline's cosine
+/// at those.
 pub fn references(
     ctx: &JobCtx,
     corpus: &Corpus,
@@ -53,6 +65,175 @@ pub fn references(
     direct: &[Predictor],
     config: &ReferenceConfig,
 ) -> Result<References, RolloutError> {
-    let _ = (ctx, corpus, segments, n_steps, direct, config);
-    todo!()
+    check(corpus, segments, n_steps, direct, config)?;
+    let last = n_steps.max(config.horizon);
+    let horizons: Vec<usize> = (config.horizon..=last).collect();
+    let normalizer = training_normalizer(corpus);
+    let unit = median_delta_norm(corpus);
+
+    let ridges = training_ridges(ctx, corpus, &normalizer, config.window, &horizons, config.lambda)?;
+    let null = null_cosines(ctx, corpus, &normalizer, &horizons, config)?;
+    let frames = Frames::new(corpus, &used_utterances(segments), &normalizer, 0);
+    let at_step = |step: usize| step.max(config.horizon) - config.horizon;
+    let rows = |step: usize| segments.iter().map(|s| (s.utterance, s.t0 + step - 1)).collect::<Vec<_>>();
+    let scores: Vec<_> = (1..=n_steps).map(|step| ridges[at_step(step)].score(&frames, &rows(step), &normalizer)).collect();
+
+    let mut skyline_cos: Vec<f64> = scores.iter().map(|s| s.cos).collect();
+    let mut direct_horizons: Vec<(usize, &str)> = Vec::new();
+    for step in 1..=n_steps {
+        let h = step.max(config.horizon);
+        if let Some(predictor) = direct.iter().find(|p| p.info.horizon == h) {
+            ctx.cancel.check()?;
+            skyline_cos[step - 1] = direct_cosine(ctx, corpus, predictor, &rows(step));
+            direct_horizons.push((h, &predictor.info.kind));
+        }
+    }
+    let mean = &normalizer.mean;
+    let variance: f64 = normalizer.std.iter().map(|&s| f64::from(s).powi(2)).sum();
+    let frame = |utterance: usize, t: usize| corpus.utterances[utterance].latents.frame(t);
+    let over_segments = |error: &dyn Fn(&Segment) -> f64| segments.iter().map(error).sum::<f64>() / segments.len() as f64 / unit;
+    let climatology = |step: usize| over_segments(&|s| distance(frame(s.utterance, s.t0 + step - 1), mean));
+    let persistence = |step: usize| over_segments(&|s| distance(frame(s.utterance, s.t0 + step - 1), frame(s.utterance, s.t0 - 1)));
+    Ok(References {
+        null_cos: (1..=n_steps).map(|step| null[at_step(step)]).collect(),
+        chance_cos_sd: 1.0 / (corpus.dim as f64).sqrt(),
+        skyline_cos,
+        skyline_state_err: scores.iter().map(|s| s.state_err / unit).collect(),
+        skyline_kind: skyline_kind(&direct_horizons, n_steps),
+        persistence_state_err: (1..=n_steps).map(persistence).collect(),
+        climatology_state_err: (1..=n_steps).map(climatology).sum::<f64>() / n_steps as f64,
+        sqrt2_sigma_state_err: (2.0 * variance).sqrt() / unit,
+        median_delta_norm: unit,
+    })
+}
+
+/// Mean and SD of every frame of the training side.
+pub(super) fn training_normalizer(corpus: &Corpus) -> Normalizer {
+    Normalizer::fit(corpus.side(Side::Train).flat_map(|u| u.latents.values.chunks_exact(corpus.dim)), corpus.dim)
+}
+
+/// Corpus indices of one side's utterances that hold at least `min_frames`.
+pub(super) fn side_indices(corpus: &Corpus, side: Side, min_frames: usize) -> Vec<usize> {
+    let wanted = |u: &CorpusUtterance| u.side == side && u.latents.n_frames() >= min_frames;
+    (0..corpus.utterances.len()).filter(|&i| wanted(&corpus.utterances[i])).collect()
+}
+
+/// Ridges at `horizons` (ascending) fitted on the training side.
+pub(super) fn training_ridges(
+    ctx: &JobCtx,
+    corpus: &Corpus,
+    normalizer: &Normalizer,
+    window: usize,
+    horizons: &[usize],
+    lambda: f64,
+) -> Result<Vec<HorizonRidge>, RolloutError> {
+    let last = horizons.last().copied().unwrap_or(0);
+    let train = side_indices(corpus, Side::Train, window);
+    if !train.iter().any(|&i| corpus.utterances[i].latents.n_frames() >= window + last) {
+        return Err(RolloutError::Input(format!(
+            "no training utterance holds a window of {window} and a target {last} frames later; reference lines need one with {} frames",
+            window + last
+        )));
+    }
+    let frames = Frames::new(corpus, &train, normalizer, window + last);
+    Ok(fit_horizons(ctx, &frames, window, horizons, lambda)?)
+}
+
+/// Cosine at each horizon of ridges that know only shuffled frames, on shuffled evaluation frames.
+fn null_cosines(
+    ctx: &JobCtx,
+    corpus: &Corpus,
+    normalizer: &Normalizer,
+    horizons: &[usize],
+    config: &ReferenceConfig,
+) -> Result<Vec<f64>, RolloutError> {
+    let shuffled = shuffled(corpus, ctx.seed);
+    let ridges = training_ridges(ctx, &shuffled, normalizer, config.window, horizons, config.lambda)?;
+    let eval = side_indices(&shuffled, Side::Eval, 0);
+    let frames = Frames::new(&shuffled, &eval, normalizer, 0);
+    let cosine = |ridge: &HorizonRidge| {
+        let first = first_target(config.window, ridge.horizon);
+        let targets = |&u: &usize| (first..shuffled.utterances[u].latents.n_frames()).map(move |t| (u, t));
+        let rows: Vec<(usize, usize)> = eval.iter().flat_map(targets).collect();
+        let thinned: Vec<(usize, usize)> = rows.iter().copied().step_by(rows.len().div_ceil(NULL_ROWS).max(1)).collect();
+        ridge.score(&frames, &thinned, normalizer).cos
+    };
+    Ok(ridges.iter().map(cosine).collect())
+}
+
+fn used_utterances(segments: &[Segment]) -> Vec<usize> {
+    let mut used: Vec<usize> = segments.iter().map(|s| s.utterance).collect();
+    used.sort_unstable();
+    used.dedup();
+    used
+}
+
+/// Mean cosine of a predictor's E[Δ] at rows (utterance, t) from true windows that end at `t − horizon`.
+fn direct_cosine(ctx: &JobCtx, corpus: &Corpus, predictor: &Predictor, rows: &[(usize, usize)]) -> f64 {
+    let (dim, window) = (corpus.dim, predictor.info.window);
+    let mut contexts = Vec::with_capacity(rows.len() * window * dim);
+    for &(utterance, t) in rows {
+        let first = t + 1 - predictor.info.horizon - window;
+        contexts.extend_from_slice(&corpus.utterances[utterance].latents.values[first * dim..(first + window) * dim]);
+    }
+    let windows = Tensor::from_data(TensorData::new(contexts, [rows.len(), window * dim]), &ctx.device);
+    let means = predictor.predict(windows).mean().try_into_vec_as::<f32>().expect("a device that computed these floats can hand them back");
+    let cosines = rows.iter().zip(means.chunks_exact(dim)).map(|(&(utterance, t), mean)| {
+        let delta = corpus.utterances[utterance].latents.delta(t);
+        let dot: f64 = mean.iter().zip(&delta).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        dot / (norm(mean).max(1e-8) * norm(&delta).max(1e-8))
+    });
+    let finite: Vec<f64> = cosines.filter(|c| c.is_finite()).collect();
+    finite.iter().sum::<f64>() / finite.len() as f64
+}
+
+fn skyline_kind(direct: &[(usize, &str)], n_steps: usize) -> String {
+    let Some((_, kind)) = direct.first() else { return "ridge".into() };
+    let mut horizons: Vec<String> = direct.iter().map(|(h, _)| h.to_string()).collect();
+    horizons.dedup();
+    let others = if direct.len() < n_steps { "; ridge at the others" } else { "" };
+    format!("{kind} at h = {}{others}", horizons.join(", "))
+}
+
+fn norm(v: &[f32]) -> f64 {
+    v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>().sqrt()
+}
+
+fn check(
+    corpus: &Corpus,
+    segments: &[Segment],
+    n_steps: usize,
+    direct: &[Predictor],
+    config: &ReferenceConfig,
+) -> Result<(), RolloutError> {
+    let bad = |message: String| Err(RolloutError::Input(message));
+    if segments.is_empty() || n_steps == 0 || config.window == 0 || config.horizon == 0 {
+        return bad("reference lines need at least one start, one step, a window of one frame and a horizon of one".into());
+    }
+    if let Some(p) = direct.iter().find(|p| p.info.dim != corpus.dim) {
+        let info = &p.info;
+        return bad(format!(
+            "the direct {} predictor of horizon {} was made for D = {}, these latents have D = {}",
+            info.kind, info.horizon, info.dim, corpus.dim
+        ));
+    }
+    let window = direct.iter().map(|p| p.info.window).max().unwrap_or(0).max(config.window);
+    let first = first_target(window, config.horizon);
+    for s in segments {
+        let utterance = &corpus.utterances[s.utterance];
+        let n_frames = utterance.latents.n_frames();
+        if s.t0 < first || s.t0 + n_steps > n_frames {
+            return bad(format!(
+                "utterance {} ({n_frames} frames): start t0 = {} leaves no room for a window of {window} before and {n_steps} steps after; it must be at least {first} and at most {}",
+                utterance.id,
+                s.t0,
+                n_frames.saturating_sub(n_steps)
+            ));
+        }
+    }
+    Ok(())
 }
