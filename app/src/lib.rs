@@ -3,3 +3,4 @@
 //! Neither computes anything itself: what a panel shows can be had from a command, and the other way round.
 
 pub mod cli;
+pub mod window;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 
 /// Everything a long operation needs besides its data and its config.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct JobCtx {
     /// The device that tensors are made on.
     pub device: Device,
@@ -79,6 +79,12 @@ impl Progress {
     /// Reports one event.
     pub fn report(&self, stage: &str, done: u64, total: Option<u64>, note: impl Into<String>) {
         (self.0)(ProgressEvent { stage: stage.to_owned(), done, total, note: note.into() });
+    }
+}
+
+impl std::fmt::Debug for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Progress")
     }
 }
 

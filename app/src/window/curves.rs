@@ -1,0 +1,381 @@
+//! The per-step curves as values: what every line is called, what it is drawn with, and its numbers.
+//!
+//! The same [`CurvePlot`]s are drawn on screen and exported as a figure, so the two cannot differ. Nothing is computed here but
+//! the choice of which of the report's numbers goes on which axis.
+
+use driftscope_core::diagnose::{Band, InjectionReport, ModeReport, References, StepReport, Summary};
+use driftscope_core::figure::{self, Panel, Scale, Series, Stroke};
+use driftscope_core::rollout::Rollout;
+
+use super::theme;
+
+/// A quantity per step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    /// Cosine of the predicted mean Δ with the true one.
+    Cosine,
+    /// Distance from the truth after the step, over the median ‖Δ‖.
+    StateError,
+    /// ‖E[Δ]‖ / ‖Δ‖.
+    MagnitudeRatio,
+    /// NLL against the unconditional baseline.
+    DeltaNll,
+}
+
+impl Metric {
+    /// All, in the order shown.
+    pub const ALL: [Self; 4] = [Self::Cosine, Self::StateError, Self::MagnitudeRatio, Self::DeltaNll];
+
+    /// Name above the plot.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cosine => "Direction cosine",
+            Self::StateError => "State error",
+            Self::MagnitudeRatio => "Magnitude ratio",
+            Self::DeltaNll => "ΔNLL",
+        }
+    }
+
+    /// Label of the y axis, with unit.
+    pub fn axis(self) -> &'static str {
+        match self {
+            Self::Cosine => "cosine",
+            Self::StateError => "‖x̂−x‖ / median ‖Δ‖",
+            Self::MagnitudeRatio => "‖E[Δ]‖ / ‖Δ‖",
+            Self::DeltaNll => "nats, negative is better",
+        }
+    }
+
+    /// Scale of the y axis.
+    pub fn scale(self) -> Scale {
+        if self == Self::StateError { Scale::Log10 } else { Scale::Linear }
+    }
+
+    /// Definition card: formula, space, unit, average.
+    pub fn definition(self) -> &'static str {
+        match self {
+            Self::Cosine => {
+                "cos(E[Δ], Δ): direction of the predicted mean step against the true one-step Δ[t] = x[t] − x[t−1], in raw latents. \
+                 Mean over starts; band: 95 % bootstrap by speaker. At k = 1 part of it is free: Δ holds the visible −x[t−1], so read it \
+                 against the time-shuffled null, not against 0."
+            }
+            Self::StateError => {
+                "‖x̂[t] − x[t]‖ after the step and before any injection, in units of the training side's median ‖Δ‖. Mean over starts; \
+                 band: 95 % bootstrap by speaker; logarithmic axis. Persistence stands still, climatology is the mean frame, √2·σ is the \
+                 distance of two independent draws: where a perfect generator saturates."
+            }
+            Self::MagnitudeRatio => {
+                "‖E[Δ]‖ / ‖Δ‖ of the predicted mean, whatever the magnitude rule and α; 1 is the true magnitude. Mean over starts; band: \
+                 95 % bootstrap by speaker."
+            }
+            Self::DeltaNll => {
+                "−ln p(Δ) − (−ln p₀(Δ)): density over Δ in nats against one unconditional Gaussian, paired by frame; below 0 the predictor \
+                 knows something. Median over starts (a few frames rule the mean); band: 5 % to 95 % of starts."
+            }
+        }
+    }
+}
+
+/// A curve or reference line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Line {
+    /// Mode A.
+    Teacher,
+    /// Mode B.
+    Periodic,
+    /// Mode C.
+    OneShot,
+    /// Mode D.
+    Free,
+    /// The rollout from the chosen start.
+    Live,
+    /// Time-shuffled null.
+    Null,
+    /// Predictors trained directly for each horizon.
+    Skyline,
+    /// Standing still.
+    Persistence,
+    /// The mean frame.
+    Climatology,
+    /// Two independent draws.
+    Sqrt2Sigma,
+    /// Random directions.
+    Chance,
+    /// True magnitude.
+    One,
+    /// No better than the baseline.
+    Zero,
+}
+
+impl Line {
+    /// The lines that the legend lists; all of them can be hidden.
+    pub const LEGEND: [Self; 11] = [
+        Self::Teacher,
+        Self::Periodic,
+        Self::OneShot,
+        Self::Free,
+        Self::Live,
+        Self::Null,
+        Self::Chance,
+        Self::Skyline,
+        Self::Persistence,
+        Self::Climatology,
+        Self::Sqrt2Sigma,
+    ];
+
+    /// Legend text.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Teacher => "A teacher",
+            Self::Periodic => "B periodic",
+            Self::OneShot => "C one-shot",
+            Self::Free => "D rollout",
+            Self::Live => "Live",
+            Self::Null => "Null",
+            Self::Skyline => "Skyline",
+            Self::Persistence => "Persistence",
+            Self::Climatology => "Climatology",
+            Self::Sqrt2Sigma => "√2·σ",
+            Self::Chance => "Chance",
+            Self::One => "True magnitude",
+            Self::Zero => "Baseline",
+        }
+    }
+
+    /// What it is, in one sentence.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Teacher => "Mode A: state and window are always true.",
+            Self::Periodic => "Mode B: the true state is put back after steps 4, 8 and 12.",
+            Self::OneShot => "Mode C: the true state is put back after step 1.",
+            Self::Free => "Mode D: the predictor runs on its own frames.",
+            Self::Live => "The rollout from the chosen start alone, with the steps painted in the timeline.",
+            Self::Null => {
+                "The same kind of measurement on frames shuffled in time within each utterance: what a cosine shows without dynamics."
+            }
+            Self::Skyline => {
+                "Predictors trained directly for each horizon: what is left above the rollout is what better training could win."
+            }
+            Self::Persistence => "Standing still at the last true frame.",
+            Self::Climatology => "Always predicting the mean frame of the training side.",
+            Self::Sqrt2Sigma => "Distance of two independent draws: where a perfect generator saturates.",
+            Self::Chance => "± one standard deviation of the cosine of random directions, 1/√D.",
+            Self::One => "The true magnitude.",
+            Self::Zero => "No better than the unconditional baseline.",
+        }
+    }
+
+    /// Line pattern.
+    pub fn stroke(self) -> Stroke {
+        match self {
+            Self::Teacher | Self::Periodic | Self::OneShot | Self::Free | Self::Live | Self::Persistence => Stroke::Solid,
+            Self::Skyline | Self::Climatology => Stroke::Dashed,
+            Self::Null | Self::Sqrt2Sigma | Self::Chance | Self::One | Self::Zero => Stroke::Dotted,
+        }
+    }
+
+    fn of_mode(mode: &ModeReport) -> Option<Self> {
+        match mode.name.as_str() {
+            "A_teacher" => Some(Self::Teacher),
+            "B_periodic" => Some(Self::Periodic),
+            "C_one_shot" => Some(Self::OneShot),
+            "D_rollout" => Some(Self::Free),
+            _ => None,
+        }
+    }
+}
+
+/// One line's numbers, one a step; `None` where there is no finite value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// Which.
+    pub line: Line,
+    /// Value after each step, step 1 first.
+    pub values: Vec<Option<f64>>,
+    /// Band around each value, where there is one.
+    pub bands: Vec<Option<Band>>,
+    /// Finite values behind each point.
+    pub n: Vec<usize>,
+    /// NaN or infinite values left out of each point.
+    pub n_nonfinite: Vec<usize>,
+}
+
+impl Curve {
+    fn reference(line: Line, values: &[f64]) -> Self {
+        Self {
+            line,
+            values: values.iter().map(|v| v.is_finite().then_some(*v)).collect(),
+            bands: vec![None; values.len()],
+            n: vec![0; values.len()],
+            n_nonfinite: vec![0; values.len()],
+        }
+    }
+
+    fn of_mode(line: Line, metric: Metric, mode: &ModeReport) -> Self {
+        let steps = &mode.per_step;
+        Self {
+            line,
+            values: steps.iter().map(|s| center(metric, s)).collect(),
+            bands: steps.iter().map(|s| spread(metric, s)).collect(),
+            n: steps.iter().map(|s| summary(metric, s).n).collect(),
+            n_nonfinite: steps.iter().map(|s| summary(metric, s).n_nonfinite).collect(),
+        }
+    }
+
+    /// `step 16: 0.42 [0.40, 0.45], n = 48` without the step.
+    pub fn readout(&self, step_idx: usize) -> String {
+        let Some(value) = self.values.get(step_idx).copied().flatten() else {
+            return "not a number".into();
+        };
+        let mut text = format!("{value:.3}");
+        if let Some(band) = self.bands[step_idx] {
+            text += &format!(" [{:.3}, {:.3}]", band.low, band.high);
+        }
+        if self.n[step_idx] > 1 {
+            text += &format!(", n = {}", self.n[step_idx]);
+        }
+        if self.n_nonfinite[step_idx] > 0 {
+            text += &format!(", {} not finite", self.n_nonfinite[step_idx]);
+        }
+        text
+    }
+}
+
+/// Everything on one set of axes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CurvePlot {
+    /// What is shown.
+    pub metric: Metric,
+    /// References first, so that data lies above them.
+    pub curves: Vec<Curve>,
+}
+
+impl CurvePlot {
+    /// The curve of `line`, where this plot has it.
+    pub fn curve(&self, line: Line) -> Option<&Curve> {
+        self.curves.iter().find(|c| c.line == line)
+    }
+
+    /// Number of steps.
+    pub fn n_steps(&self) -> usize {
+        self.curves.iter().map(|c| c.values.len()).max().unwrap_or(0)
+    }
+
+    /// What a screen reader or a test reads: "Direction cosine, 16 steps, D rollout final 0.180, live final 0.120".
+    pub fn description(&self) -> String {
+        let mut text = format!("{}, {} steps", self.metric.name(), self.n_steps());
+        for line in [Line::Free, Line::Live] {
+            if let Some(value) = self.curve(line).and_then(|c| c.values.last().copied().flatten()) {
+                text += &format!(", {} final {value:.3}", line.name());
+            }
+        }
+        text
+    }
+
+    /// The same numbers as a panel of a figure, without the hidden lines.
+    pub fn panel(&self, shown: impl Fn(Line) -> bool) -> Panel {
+        let series = self.curves.iter().filter(|c| shown(c.line)).map(series).collect();
+        Panel {
+            title: self.metric.name().into(),
+            x_label: "step".into(),
+            y_label: self.metric.axis().into(),
+            y_scale: self.metric.scale(),
+            series,
+            guides: Vec::new(),
+        }
+    }
+}
+
+fn series(curve: &Curve) -> Series {
+    let color = theme::line_color(curve.line);
+    let value = |v: Option<f64>| v.unwrap_or(f64::NAN);
+    let band = curve.bands.iter().any(Option::is_some).then(|| figure::Band {
+        low: curve.bands.iter().map(|b| value(b.map(|b| b.low))).collect(),
+        high: curve.bands.iter().map(|b| value(b.map(|b| b.high))).collect(),
+    });
+    Series {
+        name: curve.line.name().into(),
+        color: [color.r(), color.g(), color.b()],
+        stroke: curve.line.stroke(),
+        points: curve.values.iter().enumerate().map(|(i, v)| [(i + 1) as f64, value(*v)]).collect(),
+        band,
+    }
+}
+
+/// All plots of a report, with the live rollout's single start among them.
+pub fn plots(report: &InjectionReport, live: &Rollout) -> Vec<CurvePlot> {
+    Metric::ALL.iter().map(|metric| plot(*metric, report, live)).collect()
+}
+
+fn plot(metric: Metric, report: &InjectionReport, live: &Rollout) -> CurvePlot {
+    let mut curves = references(metric, &report.references, live.n_steps);
+    for mode in &report.modes {
+        curves.extend(Line::of_mode(mode).map(|line| Curve::of_mode(line, metric, mode)));
+    }
+    curves.push(live_curve(metric, live, report.references.median_delta_norm));
+    CurvePlot { metric, curves }
+}
+
+fn references(metric: Metric, references: &References, n_steps: usize) -> Vec<Curve> {
+    let flat = |line, value| Curve::reference(line, &vec![value; n_steps]);
+    match metric {
+        Metric::Cosine => {
+            let mut chance = flat(Line::Chance, 0.0);
+            let sd = references.chance_cos_sd;
+            chance.bands = vec![Some(Band { low: -sd, high: sd }); n_steps];
+            vec![chance, Curve::reference(Line::Null, &references.null_cos), Curve::reference(Line::Skyline, &references.skyline_cos)]
+        }
+        Metric::StateError => vec![
+            Curve::reference(Line::Persistence, &references.persistence_state_err),
+            flat(Line::Climatology, references.climatology_state_err),
+            flat(Line::Sqrt2Sigma, references.sqrt2_sigma_state_err),
+            Curve::reference(Line::Skyline, &references.skyline_state_err),
+        ],
+        Metric::MagnitudeRatio => vec![flat(Line::One, 1.0)],
+        Metric::DeltaNll => vec![flat(Line::Zero, 0.0)],
+    }
+}
+
+fn live_curve(metric: Metric, live: &Rollout, median_delta_norm: f64) -> Curve {
+    let values = (0..live.n_steps).map(|i| {
+        let value = match metric {
+            Metric::Cosine => f64::from(live.cos[i]),
+            Metric::StateError => f64::from(live.state_err_after[i]) / median_delta_norm,
+            Metric::MagnitudeRatio => f64::from(live.mag_ratio[i]),
+            Metric::DeltaNll => f64::from(live.nll[i]) - f64::from(live.nll_baseline[i]),
+        };
+        value.is_finite().then_some(value)
+    });
+    let values: Vec<_> = values.collect();
+    Curve {
+        line: Line::Live,
+        bands: vec![None; values.len()],
+        n: values.iter().map(|v| usize::from(v.is_some())).collect(),
+        n_nonfinite: values.iter().map(|v| usize::from(v.is_none())).collect(),
+        values,
+    }
+}
+
+fn summary(metric: Metric, step: &StepReport) -> &Summary {
+    match metric {
+        Metric::Cosine => &step.cos,
+        Metric::StateError => &step.state_err_after,
+        Metric::MagnitudeRatio => &step.mag_ratio,
+        Metric::DeltaNll => &step.dnll,
+    }
+}
+
+/// Means, but the median of ΔNLL: its mean is ruled by a few frames.
+fn center(metric: Metric, step: &StepReport) -> Option<f64> {
+    if metric == Metric::DeltaNll { step.dnll.median } else { summary(metric, step).mean }
+}
+
+fn spread(metric: Metric, step: &StepReport) -> Option<Band> {
+    let named = |name: &str| step.bands.get(name).copied().flatten();
+    match metric {
+        Metric::Cosine => named("cos"),
+        Metric::StateError => named("state_err_after"),
+        Metric::MagnitudeRatio => named("mag_ratio"),
+        Metric::DeltaNll => Some(Band { low: step.dnll.q05?, high: step.dnll.q95? }),
+    }
+}

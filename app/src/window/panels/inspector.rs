@@ -1,0 +1,145 @@
+//! Right: how the rollout advances, what the synthetic modes do, and what leaves the window.
+
+use driftscope_core::predict::MagnitudeRule;
+use driftscope_core::rollout::RolloutConfig;
+use driftscope_core::rollout::synthetic::Accumulation;
+use eframe::egui::{self, Slider};
+
+use super::definition_ui;
+use super::library::predictor_name;
+use crate::window::command::{Command, Commands, ExportFolder};
+use crate::window::session::Session;
+use crate::window::state::State;
+use crate::window::theme;
+
+const RULES: [(MagnitudeRule, &str, &str); 4] = [
+    (MagnitudeRule::Mean, "Mean", "e^(μ+σ²/2) of a LogNormal magnitude: longer than a typical step, so a rollout blows up."),
+    (MagnitudeRule::Median, "Median", "e^μ of a LogNormal magnitude; the mean of a Gaussian mixture."),
+    (MagnitudeRule::Mode, "Mode", "e^(μ−σ²) of a LogNormal magnitude; the heaviest component of a Gaussian mixture."),
+    (MagnitudeRule::Sample, "Sample", "A seeded draw, spread by the temperature."),
+];
+const REANCHOR: [Option<usize>; 5] = [None, Some(1), Some(2), Some(4), Some(8)];
+
+/// Draws the inspector.
+pub fn inspector_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    let Some(session) = &state.session else { return };
+    egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        ui.strong("Rollout");
+        if let Some(predictor) = session.predictors.get(state.choice.predictor) {
+            ui.label(predictor_name(&predictor.info));
+        }
+        start_ui(ui, state, session, commands);
+        rule_ui(ui, state, commands);
+        sliders_ui(ui, state, commands);
+        reanchor_ui(ui, state, commands);
+        let changed = state.choice.config != RolloutConfig::default() || !state.choice.injected.is_empty();
+        if ui.add_enabled(changed, egui::Button::new("Reset rollout")).on_hover_text("All of the above as at first start").clicked() {
+            commands.send(Command::ResetRollout);
+        }
+        ui.separator();
+        synthetic_ui(ui, state, commands);
+        ui.separator();
+        export_ui(ui, state, commands);
+    });
+}
+
+fn row_ui(ui: &mut egui::Ui, name: &str, definition: &str, add: impl FnOnce(&mut egui::Ui)) {
+    ui.horizontal(|ui| {
+        ui.label(name);
+        definition_ui(ui, name, definition);
+    });
+    add(ui);
+    ui.add_space(theme::GAP * 0.5);
+}
+
+fn start_ui(ui: &mut egui::Ui, state: &State, session: &Session, commands: &mut Commands) {
+    let Some((first, last)) = session.start_range(state.choice.utterance, state.choice.predictor, state.choice.config.n_steps) else {
+        return;
+    };
+    row_ui(ui, "Start frame", "First predicted frame t0; the window before it is true. Drag it in the timeline, too.", |ui| {
+        let mut t0 = state.choice.t0;
+        if ui.add(Slider::new(&mut t0, first..=last)).accessible_name("Start frame").changed() {
+            commands.send(Command::SetStart(t0));
+        }
+    });
+}
+
+fn rule_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    let current = state.choice.config.rule;
+    row_ui(ui, "Magnitude rule", "Which point of the predicted distribution the state advances by.", |ui| {
+        ui.horizontal_wrapped(|ui| {
+            for (rule, name, hint) in RULES {
+                if ui.selectable_label(rule == current, name).on_hover_text(hint).clicked() {
+                    commands.send(Command::SetRule(rule));
+                }
+            }
+        });
+    });
+}
+
+fn sliders_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    let config = &state.choice.config;
+    row_ui(ui, "α", "Factor on every predicted Δ before it moves the state; 1 leaves it as predicted.", |ui| {
+        let mut alpha = config.alpha;
+        if ui.add(Slider::new(&mut alpha, 0.0..=2.0).fixed_decimals(2).step_by(0.05)).accessible_name("Alpha").changed() {
+            commands.send(Command::SetAlpha(alpha));
+        }
+    });
+    row_ui(ui, "Noise", "SD of Gaussian noise added to the state after each step, in units of the median ‖Δ‖/√D.", |ui| {
+        let mut noise = config.noise_sigma;
+        if ui.add(Slider::new(&mut noise, 0.0..=2.0).fixed_decimals(2).step_by(0.05)).accessible_name("Noise").changed() {
+            commands.send(Command::SetNoise(noise));
+        }
+    });
+    let samples = config.rule == MagnitudeRule::Sample;
+    row_ui(ui, "Temperature", "Scales the spread of samples; used by the rule \"sample\" only.", |ui| {
+        let mut temperature = config.temperature;
+        let slider = Slider::new(&mut temperature, 0.0..=2.0).fixed_decimals(2).step_by(0.05);
+        let response = ui.add_enabled(samples, slider).accessible_name("Temperature");
+        if response.on_disabled_hover_text("Choose the magnitude rule \"sample\" first").changed() {
+            commands.send(Command::SetTemperature(temperature));
+        }
+    });
+}
+
+fn reanchor_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    row_ui(ui, "Re-anchor", "Put the true state back after every N steps, in all modes.", |ui| {
+        ui.horizontal_wrapped(|ui| {
+            for every in REANCHOR {
+                let name = every.map_or_else(|| "Never".to_owned(), |n| n.to_string());
+                let button = ui.selectable_label(every == state.choice.config.reanchor_every, &name);
+                if button.accessible_name(format!("Re-anchor {}", name.to_lowercase())).clicked() {
+                    commands.send(Command::SetReanchor(every));
+                }
+            }
+        });
+    });
+}
+
+fn synthetic_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    ui.strong("Synthetic modes");
+    ui.horizontal_wrapped(|ui| {
+        for (value, name, hint) in [
+            (Accumulation::Accumulated, "Accumulated", "Errors add up from frame 0, as in the peer's modes."),
+            (Accumulation::PerStep, "Per step", "Each step starts from the true frame before it."),
+        ] {
+            if ui.selectable_label(value == state.choice.accumulation, name).on_hover_text(hint).clicked() {
+                commands.send(Command::SetAccumulation(value));
+            }
+        }
+    });
+}
+
+fn export_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    ui.strong("Figure");
+    ui.horizontal_wrapped(|ui| {
+        let ready = state.is_current();
+        let export = ui.add_enabled(ready, egui::Button::new("Export figure"));
+        if export.on_hover_text("PNG, SVG and CSV of the curves into ./driftscope-figures (ctrl+E)").clicked() {
+            commands.send(Command::Export(ExportFolder::Default));
+        }
+        if ui.add_enabled(ready, egui::Button::new("Export to…")).on_hover_text("Choose the folder").clicked() {
+            commands.send(Command::Export(ExportFolder::Ask));
+        }
+    });
+}

@@ -1,0 +1,122 @@
+//! How a sound looks: a waveform's envelope and a spectrogram, and both as a difference from another sound.
+//!
+//! Values only, at a fixed time resolution fine enough for any window width; colors are chosen where they are drawn.
+
+use driftscope_core::audio::AudioClip;
+use driftscope_core::audio::stft::Stft;
+
+/// Samples of one spectrum.
+const WINDOW: usize = 512;
+/// Samples between spectra.
+const HOP: usize = 128;
+/// Columns of an envelope.
+const ENVELOPE_COLUMNS: usize = 2048;
+/// Quietest level told apart, dB re full scale.
+const FLOOR_DB: f32 = -120.0;
+
+/// Lowest and highest sample of each of equal stretches of time.
+pub type Envelope = Vec<[f32; 2]>;
+
+/// Levels over time and frequency.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spectrogram {
+    /// dB, `[n_frames, n_bins]`, lowest frequency first.
+    pub db: Vec<f32>,
+    /// Spectra in time.
+    pub n_frames: usize,
+    /// Bins from 0 Hz to half the sample rate.
+    pub n_bins: usize,
+    /// Half the sample rate.
+    pub top_hz: f64,
+}
+
+/// Waveform and spectrogram of one sound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// Waveform.
+    pub envelope: Envelope,
+    /// Spectrogram.
+    pub spectrogram: Spectrogram,
+}
+
+/// One sound less another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Of the samples.
+    pub envelope: Envelope,
+    /// Of the levels, dB.
+    pub spectrogram: Spectrogram,
+}
+
+/// What `clip` looks like.
+pub fn picture(clip: &AudioClip) -> Picture {
+    Picture { envelope: envelope(&clip.samples), spectrogram: spectrogram(clip) }
+}
+
+/// `clip` less `truth`, sample by sample and level by level; the shorter is taken as followed by silence.
+pub fn difference(clip: &AudioClip, truth: &AudioClip, truth_picture: &Picture, own: &Picture) -> Difference {
+    let n = clip.samples.len().max(truth.samples.len());
+    let at = |samples: &[f32], i: usize| samples.get(i).copied().unwrap_or(0.0);
+    let samples: Vec<f32> = (0..n).map(|i| at(&clip.samples, i) - at(&truth.samples, i)).collect();
+    let (a, b) = (&own.spectrogram, &truth_picture.spectrogram);
+    let level = |s: &Spectrogram, i: usize| s.db.get(i).copied().unwrap_or(FLOOR_DB);
+    let loudest = a.db.iter().chain(&b.db).copied().fold(FLOOR_DB, f32::max);
+    // Below the shown range two silences may differ by any number of dB; that is no difference anyone hears.
+    let floor = loudest - super::theme::SPECTROGRAM_RANGE_DB;
+    let db = (0..a.db.len().max(b.db.len())).map(|i| level(a, i).max(floor) - level(b, i).max(floor)).collect();
+    let n_frames = a.n_frames.max(b.n_frames);
+    Difference { envelope: envelope(&samples), spectrogram: Spectrogram { db, n_frames, n_bins: a.n_bins, top_hz: a.top_hz } }
+}
+
+fn envelope(samples: &[f32]) -> Envelope {
+    let columns = ENVELOPE_COLUMNS.min(samples.len());
+    let edge = |c: usize| c * samples.len() / columns.max(1);
+    (0..columns)
+        .map(|c| {
+            samples[edge(c)..edge(c + 1)].iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], s| [low.min(*s), high.max(*s)])
+        })
+        .collect()
+}
+
+fn spectrogram(clip: &AudioClip) -> Spectrogram {
+    let stft = Stft::new(WINDOW, HOP, WINDOW);
+    let n_frames = clip.samples.len() / HOP;
+    let full_scale = WINDOW as f32 / 4.0;
+    let magnitudes = stft.magnitudes(&clip.samples, -((WINDOW / 2) as isize), n_frames);
+    let db = magnitudes.iter().map(|m| (20.0 * (m / full_scale).log10()).max(FLOOR_DB)).collect();
+    Spectrogram { db, n_frames, n_bins: stft.n_bins(), top_hz: f64::from(clip.sample_rate_hz) / 2.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(hz: f32) -> AudioClip {
+        let samples = (0..16_000).map(|i| (2.0 * std::f32::consts::PI * hz * i as f32 / 16_000.0).sin()).collect();
+        AudioClip { samples, sample_rate_hz: 16_000 }
+    }
+
+    #[test]
+    fn a_full_scale_tone_reads_zero_db_at_its_frequency() {
+        let s = picture(&tone(1_000.0)).spectrogram;
+        let row = &s.db[60 * s.n_bins..61 * s.n_bins];
+        let (bin, level) = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+        assert_eq!(bin, 32, "1 kHz of 8 kHz over 256 bins");
+        assert!(level.abs() < 0.1, "{level} dB");
+    }
+
+    #[test]
+    fn a_sound_does_not_differ_from_itself() {
+        let clip = tone(440.0);
+        let p = picture(&clip);
+        let d = difference(&clip, &clip, &p, &p);
+        assert!(d.spectrogram.db.iter().all(|x| *x == 0.0) && d.envelope.iter().all(|[a, b]| *a == 0.0 && *b == 0.0));
+    }
+
+    #[test]
+    fn an_envelope_holds_the_extremes() {
+        let e = picture(&tone(440.0)).envelope;
+        assert!(e.iter().all(|[low, high]| low <= high));
+        assert!(e.iter().map(|x| x[1]).fold(0.0, f32::max) > 0.999);
+    }
+}

@@ -1,0 +1,175 @@
+//! Every color and size of the window.
+//!
+//! Sources and curves have one fixed color each (Okabe and Ito's eight, told apart by most color-blind readers), the same in the
+//! timeline, the curves, the trajectory, the buttons and the exported figure. Panels hold no literal colors or sizes.
+
+use eframe::egui::{self, Color32};
+use egui_plot::LineStyle;
+
+use super::curves::Line;
+use super::source::Source;
+use driftscope_core::figure::Stroke;
+
+const ORANGE: Color32 = Color32::from_rgb(0xE6, 0x9F, 0x00);
+const SKY_BLUE: Color32 = Color32::from_rgb(0x56, 0xB4, 0xE9);
+const BLUISH_GREEN: Color32 = Color32::from_rgb(0x00, 0x9E, 0x73);
+const YELLOW: Color32 = Color32::from_rgb(0xF0, 0xE4, 0x42);
+const BLUE: Color32 = Color32::from_rgb(0x00, 0x72, 0xB2);
+const VERMILLION: Color32 = Color32::from_rgb(0xD5, 0x5E, 0x00);
+const REDDISH_PURPLE: Color32 = Color32::from_rgb(0xCC, 0x79, 0xA7);
+const GRAY: Color32 = Color32::from_rgb(0x80, 0x80, 0x80);
+
+/// Size of the window at first start.
+pub const WINDOW_SIZE: [f32; 2] = [1280.0, 800.0];
+/// Below this the panels would cover each other.
+pub const SMALLEST_WINDOW: [f32; 2] = [960.0, 640.0];
+/// Space between groups of widgets, points.
+pub const GAP: f32 = 8.0;
+/// Width of the library on the left.
+pub const LIBRARY_WIDTH: f32 = 178.0;
+/// Width of the inspector on the right.
+pub const INSPECTOR_WIDTH: f32 = 222.0;
+/// Width of the lane names at the left of the timeline.
+pub const LANE_NAME_WIDTH: f32 = 74.0;
+/// Height of the time ruler.
+pub const RULER_HEIGHT: f32 = 18.0;
+/// Height of the strip of steps.
+pub const STEP_STRIP_HEIGHT: f32 = 20.0;
+/// Share of a lane's height that its waveform takes; the spectrogram has the rest.
+pub const WAVE_SHARE: f32 = 0.38;
+/// Space between lanes.
+pub const LANE_GAP: f32 = 4.0;
+/// Share of the center's height for the timeline.
+pub const TIMELINE_SHARE: f32 = 0.46;
+/// Share of the center's height for the curves.
+pub const CURVES_SHARE: f32 = 0.30;
+/// Half width of the region in which the start can be grabbed.
+pub const HANDLE_REACH: f32 = 6.0;
+/// Size of small text.
+pub const SMALL_TEXT: f32 = 10.5;
+/// Size of ordinary text.
+pub const TEXT: f32 = 12.5;
+/// Width of curves of averages.
+pub const CURVE_WIDTH: f32 = 1.6;
+/// Width of the live curve.
+pub const LIVE_WIDTH: f32 = 2.4;
+/// Width of reference lines.
+pub const REFERENCE_WIDTH: f32 = 1.2;
+/// Width of cursor and start lines.
+pub const CURSOR_WIDTH: f32 = 1.5;
+/// Radius of the markers of single steps.
+pub const MARKER_RADIUS: f32 = 2.6;
+/// Radius of the marker at the cursor.
+pub const CURSOR_RADIUS: f32 = 5.0;
+/// Side of a color swatch.
+pub const SWATCH: f32 = 10.0;
+/// Width of a dash pattern's period.
+pub const DASH: f32 = 6.0;
+/// Opacity of shaded bands.
+pub const BAND_OPACITY: f32 = 0.16;
+/// Opacity of what is being computed anew.
+pub const STALE_OPACITY: f32 = 0.35;
+/// Decibels below the loudest that the spectrogram shows.
+pub const SPECTROGRAM_RANGE_DB: f32 = 70.0;
+/// Decibels at which the difference is fully colored.
+pub const DIFFERENCE_RANGE_DB: f32 = 30.0;
+
+/// Text and lines that stand out against the background.
+pub fn ink(visuals: &egui::Visuals) -> Color32 {
+    visuals.strong_text_color()
+}
+
+/// Reference marks that should stay behind the data.
+pub fn faint(visuals: &egui::Visuals) -> Color32 {
+    visuals.weak_text_color()
+}
+
+/// Color of errors and warnings.
+pub fn warning() -> Color32 {
+    VERMILLION
+}
+
+/// The one color of a source.
+pub fn source_color(source: Source, visuals: &egui::Visuals) -> Color32 {
+    match source {
+        Source::Truth | Source::Original => ink(visuals),
+        Source::Rollout => VERMILLION,
+        Source::Slow75 | Source::Slow50 | Source::Slow25 => SKY_BLUE,
+        Source::WrongDirection => REDDISH_PURPLE,
+        Source::Stationary => YELLOW,
+    }
+}
+
+/// The one color of a curve. The live rollout and mode D are the same thing, once for one start and once on average.
+pub fn line_color(line: Line) -> Color32 {
+    match line {
+        Line::Teacher => BLUE,
+        Line::Periodic => BLUISH_GREEN,
+        Line::OneShot => ORANGE,
+        Line::Free | Line::Live => VERMILLION,
+        Line::Null | Line::Skyline | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma | Line::Chance | Line::One | Line::Zero => {
+            GRAY
+        }
+    }
+}
+
+/// Line pattern on screen.
+pub fn line_style(stroke: Stroke) -> LineStyle {
+    match stroke {
+        Stroke::Solid => LineStyle::Solid,
+        Stroke::Dashed => LineStyle::Dashed { length: DASH },
+        Stroke::Dotted => LineStyle::Dotted { spacing: DASH * 0.7 },
+    }
+}
+
+/// Loudness `0 ..= 1` to color: black, blue, vermillion, yellow, white, with rising lightness.
+pub fn heat(level: f32) -> Color32 {
+    const STOPS: [[f32; 3]; 6] =
+        [[4.0, 4.0, 12.0], [22.0, 32.0, 90.0], [110.0, 40.0, 120.0], [213.0, 94.0, 0.0], [245.0, 200.0, 70.0], [255.0, 252.0, 230.0]];
+    ramp(&STOPS, level)
+}
+
+/// Signed difference `-1 ..= 1` to color: blue below, vermillion above, `background` at zero.
+pub fn difference(level: f32, background: Color32) -> Color32 {
+    let toward = if level < 0.0 { BLUE } else { VERMILLION };
+    background.lerp_to_gamma(toward, level.abs().min(1.0))
+}
+
+fn ramp(stops: &[[f32; 3]], level: f32) -> Color32 {
+    let place = level.clamp(0.0, 1.0) * (stops.len() - 1) as f32;
+    let (i, f) = ((place as usize).min(stops.len() - 2), place - (place as usize).min(stops.len() - 2) as f32);
+    let channel = |c: usize| (stops[i][c] + (stops[i + 1][c] - stops[i][c]) * f) as u8;
+    Color32::from_rgb(channel(0), channel(1), channel(2))
+}
+
+/// Sets text sizes and spacing in both themes.
+pub fn install(ctx: &egui::Context) {
+    ctx.all_styles_mut(|style| {
+        use egui::{FontId, TextStyle};
+        style.text_styles.insert(TextStyle::Body, FontId::proportional(TEXT));
+        style.text_styles.insert(TextStyle::Button, FontId::proportional(TEXT));
+        style.text_styles.insert(TextStyle::Small, FontId::proportional(SMALL_TEXT));
+        style.text_styles.insert(TextStyle::Heading, FontId::proportional(TEXT + 2.0));
+        style.text_styles.insert(TextStyle::Monospace, FontId::monospace(TEXT - 1.0));
+        style.spacing.item_spacing = egui::vec2(GAP * 0.75, GAP * 0.5);
+        style.interaction.tooltip_delay = 0.2;
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loudness_rises_with_lightness() {
+        let lightness = |level: f32| heat(level).intensity();
+        let levels: Vec<f32> = (0..=20).map(|i| lightness(i as f32 / 20.0)).collect();
+        assert!(levels.windows(2).all(|w| w[1] >= w[0]), "{levels:?}");
+    }
+
+    #[test]
+    fn no_difference_is_background() {
+        assert_eq!(difference(0.0, Color32::WHITE), Color32::WHITE);
+        assert_eq!(difference(9.0, Color32::WHITE), VERMILLION);
+    }
+}
