@@ -3,4 +3,5 @@
 mod allocation;
 mod playback;
 mod shared;
+mod stores;
 mod tidy;

@@ -9,7 +9,7 @@ use super::Predictor;
 /// Where a predictor came from.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Provenance {
-    /// Identity of the store it was fitted on ([`crate::latents::Store::hash`]); empty if unknown.
+    /// Identity of the data it was fitted on ([`crate::context::Corpus::source`]); empty if unknown.
     pub store_hash: String,
     /// Seed of the fit.
     pub seed: u64,
