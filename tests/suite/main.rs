@@ -2,6 +2,6 @@
 
 mod allocation;
 mod playback;
+mod predictors;
 mod shared;
-mod stores;
 mod tidy;
