@@ -59,6 +59,11 @@ impl Console {
         }
     }
 
+    /// Data that had to be left out: said even with `--quiet`, since a result without them is not the one asked for.
+    pub(super) fn warning(&self, sentence: &str) {
+        write_to(&self.messages, &format!("{sentence}\n"));
+    }
+
     /// Why nothing came of it.
     pub(super) fn failure(&self, sentence: &str) {
         write_to(&self.messages, &format!("{sentence}\n"));

@@ -29,7 +29,7 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     let device = device.unwrap_or_else(|error| format!("none: {error}"));
     let environment = Environment::current(&device);
     let adapters = adapters();
-    let outputs = Vec::<String>::new();
+    let outputs: Vec<String> = driftscope_core::playback::outputs().into_iter().map(|output| output.name).collect();
     let display = display();
     let distribution = distribution(&std::fs::read_to_string("/etc/os-release").unwrap_or_default());
     let missing = missing(&distribution, adapters.is_empty(), outputs.is_empty(), display.is_none());

@@ -5,10 +5,21 @@
 //! and nothing else; progress, notices and the one sentence of a failure go to standard error.
 
 mod console;
+mod decode;
 mod doctor;
+mod encode;
+mod evaluate;
+mod fit;
+mod inject;
+mod input;
 mod output;
+mod rollout;
+mod roundtrip;
 mod runs;
+mod schedules;
 mod session;
+mod synth;
+mod table;
 
 pub use console::Console;
 
@@ -19,6 +30,7 @@ use clap::{Parser, Subcommand};
 use driftscope_core::engine::DeviceChoice;
 use driftscope_core::job::Cancel;
 use driftscope_core::run::Ending;
+use serde_json::json;
 use session::Session;
 
 /// See and hear where an autoregressive rollout in continuous audio latents drifts.
@@ -74,28 +86,60 @@ impl From<DeviceArg> for DeviceChoice {
 #[derive(Debug, Subcommand)]
 enum Command {
     Doctor(doctor::Args),
+    Encode(encode::Args),
+    Decode(decode::Args),
+    Roundtrip(roundtrip::Args),
+    Fit(fit::Args),
+    Evaluate(evaluate::Args),
+    Inject(inject::Args),
+    Rollout(rollout::Args),
+    Synth(synth::Args),
     Runs(runs::Args),
 }
 
 impl Command {
     /// Where the JSON is wanted: `-` is standard output.
     fn json(&self) -> Option<&PathBuf> {
-        match self {
-            Self::Doctor(args) => args.json.json.as_ref(),
-            Self::Runs(args) => args.json.json.as_ref(),
-        }
+        let arg = match self {
+            Self::Doctor(args) => &args.json,
+            Self::Encode(args) => &args.json,
+            Self::Decode(args) => &args.json,
+            Self::Roundtrip(args) => &args.json,
+            Self::Fit(args) => &args.json,
+            Self::Evaluate(args) => &args.json,
+            Self::Inject(args) => &args.json,
+            Self::Rollout(args) => &args.json,
+            Self::Synth(args) => &args.json,
+            Self::Runs(args) => &args.json,
+        };
+        arg.json.as_ref()
     }
 
-    /// Name and config for the registry; `None` for commands that only look.
+    /// Name and arguments for the registry; `None` for commands that only look.
     fn recorded(&self) -> Option<(&'static str, serde_json::Value)> {
-        match self {
-            Self::Doctor(_) | Self::Runs(_) => None,
-        }
+        Some(match self {
+            Self::Doctor(_) | Self::Runs(_) | Self::Decode(_) => return None,
+            Self::Encode(args) => ("encode", json!(args)),
+            Self::Roundtrip(args) => ("roundtrip", json!(args)),
+            Self::Fit(args) => (args.experiment(), json!(args)),
+            Self::Evaluate(args) => ("evaluate", json!(args)),
+            Self::Inject(args) => ("inject", json!(args)),
+            Self::Rollout(args) => ("rollout", json!(args)),
+            Self::Synth(args) => ("synth", json!(args)),
+        })
     }
 
     fn run(&self, session: &Session) -> anyhow::Result<Report> {
         match self {
             Self::Doctor(args) => doctor::run(args, session),
+            Self::Encode(args) => encode::run(args, session),
+            Self::Decode(args) => decode::run(args, session),
+            Self::Roundtrip(args) => roundtrip::run(args, session),
+            Self::Fit(args) => fit::run(args, session),
+            Self::Evaluate(args) => evaluate::run(args, session),
+            Self::Inject(args) => inject::run(args, session),
+            Self::Rollout(args) => rollout::run(args, session),
+            Self::Synth(args) => synth::run(args, session),
             Self::Runs(args) => runs::run(args, session),
         }
     }
@@ -159,14 +203,14 @@ fn open_window(cli: &Cli, console: &mut Console, _cancel: &Cancel) -> u8 {
 
 /// Runs a command with its start and its end in the registry, and delivers its report.
 fn execute(command: &Command, common: &Common, console: &mut Console, cancel: &Cancel) -> anyhow::Result<()> {
-    let json = command.json();
-    if let Some(path) = json.filter(|path| path.as_os_str() != "-") {
+    let json_path = command.json();
+    if let Some(path) = json_path.filter(|path| path.as_os_str() != "-") {
         output::refuse_folder(path)?;
     }
     let session = Session::new(common, console, cancel);
     let run = command.recorded().and_then(|(experiment, config)| session.start_run(experiment, &config));
     let outcome = command.run(&session).and_then(|report| {
-        match json {
+        match json_path {
             Some(path) if path.as_os_str() == "-" => console.result(&format!("{:#}\n", report.json)),
             Some(path) => {
                 output::write_beside(path, format!("{:#}\n", report.json).as_bytes())?;

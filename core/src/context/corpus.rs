@@ -1,6 +1,12 @@
 //! Utterances held in memory, each on one side of a split.
+//!
+//! This is what fits and measurements read. It does not know where the values came from beyond the hash in `source`.
 
-use crate::latents::{Latents, Store, StoreError};
+use std::collections::BTreeSet;
+
+use rayon::prelude::*;
+
+use crate::latents::{Latents, Split, Store, StoreError};
 
 /// Which side of the split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +60,57 @@ impl Corpus {
     /// Reads every utterance of `store`; split = the store's own, or every fourth speaker as eval when it has none. Utterances that
     /// cannot be read are left out and returned as problems, each naming its utterance.
     pub fn read(store: &Store) -> Result<(Self, Vec<StoreError>), CorpusError> {
-        let _ = store;
-        todo!()
+        let unusable = |reason: String| CorpusError::Unusable(format!("{}: {reason}", store.path().display()));
+        let split = match store.split() {
+            Some(split) => split.clone(),
+            None => {
+                let speakers: BTreeSet<String> = store.utterances().iter().map(|u| u.speaker.clone()).collect();
+                Split::every_fourth(&speakers).map_err(|e| unusable(e.to_string()))?
+            }
+        };
+        let side_of = |speaker: &str| {
+            let is_train = split.train_speakers.contains(speaker).then_some(Side::Train);
+            is_train.or_else(|| split.eval_speakers.contains(speaker).then_some(Side::Eval))
+        };
+        let read: Vec<Result<CorpusUtterance, StoreError>> = store
+            .utterances()
+            .par_iter()
+            .filter_map(|u| side_of(&u.speaker).map(|side| (u, side)))
+            .map(|(u, side)| {
+                let (latents, energy) = (store.read(&u.id)?, store.energy(&u.id)?);
+                Ok(CorpusUtterance { id: u.id.clone(), speaker: u.speaker.clone(), latents, energy, side })
+            })
+            .collect();
+        let (mut utterances, mut problems) = (Vec::with_capacity(read.len()), Vec::new());
+        for result in read {
+            match result {
+                Ok(utterance) => utterances.push(utterance),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        for (side, name) in [(Side::Train, "train"), (Side::Eval, "eval")] {
+            if !utterances.iter().any(|u| u.side == side) {
+                let first = problems.first().map_or_else(String::new, |p| format!("; {} could not be read, first: {p}", problems.len()));
+                return Err(unusable(format!("no utterance of a speaker on the {name} side{first}")));
+            }
+        }
+        let source = content_hash(&utterances);
+        Ok((Self { utterances, dim: store.dim(), frame_rate_hz: store.frame_rate_hz(), source }, problems))
     }
 
     /// Utterances of one side.
     pub fn side(&self, side: Side) -> impl Iterator<Item = &CorpusUtterance> {
         self.utterances.iter().filter(move |u| u.side == side)
     }
+}
+
+/// blake3 over ids, shapes and values in order, hex; the same for every format the values are stored in.
+fn content_hash(utterances: &[CorpusUtterance]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for u in utterances {
+        hasher.update(format!("{}\0{}\0{}\0", u.id, u.latents.n_frames(), u.latents.dim).as_bytes());
+        let bytes: Vec<u8> = u.latents.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    hasher.finalize().to_hex().to_string()
 }

@@ -6,4 +6,5 @@
 mod device;
 pub mod lane;
 
+pub use burn::tensor::Device;
 pub use device::{DeviceChoice, EngineError, OpenDevice, adapters, open_device};

@@ -8,10 +8,12 @@ mod measure;
 mod run;
 mod schedule;
 mod segment;
+mod splice;
 pub mod synthetic;
 mod truth;
 
 pub use run::{Rollout, RolloutConfig, RolloutError, rollout};
 pub use schedule::{Schedule, StepAction};
 pub use segment::{Segment, SegmentConfig, read_starts, sample_segments};
+pub use splice::splice;
 pub use truth::median_delta_norm;

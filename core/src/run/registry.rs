@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::manifest::{Ending, Line, RunRecord, records};
 use super::{Environment, Timestamp};
+use crate::disk;
 
 /// Why a run could not be recorded or listed.
 #[derive(Debug, thiserror::Error)]
@@ -119,14 +120,7 @@ impl Run {
     /// Writes a JSON file into the run's folder, beside and renamed.
     pub fn write(&self, name: &str, value: &serde_json::Value) -> Result<(), RunError> {
         let path = self.folder.join(name);
-        let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            serde_json::to_writer_pretty(&mut file, value)?;
-            file.write_all(b"\n")?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write().map_err(RunError::io(&path, "write"))
+        disk::write_beside(&path, |file| writeln!(file, "{value:#}")).map_err(RunError::io(&path, "write"))
     }
 
     /// Appends the end line.

@@ -1,0 +1,105 @@
+//! What commands read: stores, predictors, codecs. Everything that does not fit together is said here, before any work.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use driftscope_core::codec::Codec;
+use driftscope_core::context::Corpus;
+use driftscope_core::latents::{CodecTag, Store};
+use driftscope_core::predict::Predictor;
+
+use super::session::Session;
+
+/// `--store`.
+#[derive(Clone, Debug, serde::Serialize, clap::Args)]
+pub(super) struct StoreArg {
+    /// Latents store: a .zarr folder, or a folder that holds latents.zarr
+    #[arg(long, value_name = "DIR")]
+    pub(super) store: PathBuf,
+}
+
+/// Codecs by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CodecName {
+    /// The embedded 12.5 Hz × 64 codec
+    Demo,
+}
+
+impl CodecName {
+    pub(super) fn open(self) -> anyhow::Result<Codec> {
+        match self {
+            Self::Demo => Ok(Codec::embedded()?),
+        }
+    }
+}
+
+/// Opens a store and reads it into memory with its split.
+pub(super) fn corpus(store: &StoreArg, session: &Session) -> anyhow::Result<(Store, Corpus)> {
+    let store = Store::open(&store.store)?;
+    if store.split().is_none() {
+        let path = store.path().display();
+        session.console.notice(&format!("{path} has no splits/ beside it; every fourth speaker is taken for evaluation"));
+    }
+    let (corpus, left_out) = Corpus::read(&store)?;
+    for problem in &left_out {
+        session.console.warning(&format!("left out: {problem}"));
+    }
+    Ok((store, corpus))
+}
+
+/// Loads a predictor and checks that it fits frames of `dim` values.
+pub(super) fn predictor(path: &Path, dim: usize, session: &Session) -> anyhow::Result<Predictor> {
+    let predictor = Predictor::load(path, &session.device()?.device)?;
+    let wanted = predictor.info.dim;
+    if wanted != dim {
+        bail!(
+            "{} predicts frames of {wanted} values, but the store's frames have {dim}; use a predictor fitted on such latents",
+            path.display()
+        );
+    }
+    Ok(predictor)
+}
+
+/// The codec that decodes latents made by `made_by`. A codec other than that one is used only when asked for by name.
+pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: Option<CodecName>, session: &Session) -> anyhow::Result<Codec> {
+    let codec = asked.unwrap_or(CodecName::Demo).open()?;
+    let ours = codec.tag();
+    if codec.dim() != dim {
+        bail!(
+            "the latents have {dim} values a frame, but the {} codec decodes {}; they were made by another codec",
+            ours.codec,
+            codec.dim()
+        );
+    }
+    if made_by == Some(&ours) {
+        return Ok(codec);
+    }
+    let mismatch = match made_by {
+        None => "the store does not say which codec made it".to_owned(),
+        Some(tag) => format!(
+            "the store was made by codec {} (weights {}), and the one at hand is {} (weights {})",
+            tag.codec,
+            short(&tag.weights_hash),
+            ours.codec,
+            short(&ours.weights_hash)
+        ),
+    };
+    if asked.is_none() {
+        bail!("{mismatch}; encode the audio again, or decode anyway by naming it with --codec {}", ours.codec);
+    }
+    session.console.notice(&format!("{mismatch}; decoded as asked, the sound may be wrong"));
+    Ok(codec)
+}
+
+/// The first characters of a hash, enough to tell two apart.
+pub(super) fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+/// Index of an utterance in the corpus.
+pub(super) fn utterance(corpus: &Corpus, id: &str) -> anyhow::Result<usize> {
+    let found = corpus.utterances.iter().position(|u| u.id == id);
+    let example = corpus.utterances.first().map_or_else(String::new, |u| format!(" (there is {}, for one)", u.id));
+    found.with_context(|| format!("the store has no utterance {id} on either side of its split{example}"))
+}

@@ -1,0 +1,207 @@
+//! Writing a store, utterance by utterance, so that a stopped run can go on.
+//!
+//! Every utterance is written as a hidden folder beside its place and renamed when whole; the index comes last. What a reader finds
+//! is therefore complete, whenever the writing ended.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use zarrs::array::{Array, ArrayError, CodecOptions};
+use zarrs::filesystem::FilesystemStore;
+use zarrs::storage::StorageError;
+
+use super::layout::{Group, array_metadata, group_folder, speaker_number};
+use super::{CodecTag, Latents, StoreError, Utterance, ZarrVersion, array, index};
+use crate::disk;
+
+/// Writes a store; utterance by utterance, each beside and renamed, the index last.
+#[derive(Debug)]
+pub struct StoreWriter {
+    path: PathBuf,
+    version: ZarrVersion,
+    dim: usize,
+    frame_rate_hz: f64,
+    rows: Vec<Utterance>,
+    positions: HashMap<String, usize>,
+}
+
+impl StoreWriter {
+    /// Starts (or goes on with) a store at `path` (the `.zarr` folder). A store that is there must have the same format, dimensions,
+    /// frame rate and codec; its index rows are kept.
+    pub fn create(path: &Path, version: ZarrVersion, dim: usize, frame_rate_hz: f64, codec: Option<CodecTag>) -> Result<Self, StoreError> {
+        let mut writer = Self { path: path.into(), version, dim, frame_rate_hz, rows: Vec::new(), positions: HashMap::new() };
+        let mut attributes = Map::new();
+        attributes.insert("frame_rate_hz".into(), json!(frame_rate_hz));
+        attributes.insert("latent_dim".into(), json!(dim));
+        if let Some(CodecTag { codec, tap, weights_hash }) = &codec {
+            attributes.extend([("codec", codec), ("tap", tap), ("weights_hash", weights_hash)].map(|(k, v)| (k.to_owned(), json!(v))));
+        }
+        let ours = Group { version, attributes };
+        match Group::read(path)? {
+            Some(root) => {
+                writer.check_same(&root, &ours)?;
+                writer.remove_unfinished();
+                if let Some(index) = index::beside(path) {
+                    index::read(&index)?.into_iter().for_each(|row| writer.keep(row));
+                }
+            }
+            None if is_empty_or_absent(path) => ours.write(path)?,
+            None => return Err(StoreError::NotAStore(path.into())),
+        }
+        Ok(writer)
+    }
+
+    /// An utterance of an earlier run that is there and whole; it is taken into the index and need not be written again.
+    pub fn existing(&mut self, utterance_id: &str) -> Option<Utterance> {
+        let folder = group_folder(&self.path, utterance_id).ok()?;
+        let group = Group::read(&folder).ok()??;
+        let [n_frames, _] = array::latents_shape(&folder).ok()?;
+        let row = Utterance {
+            id: utterance_id.to_owned(),
+            speaker: group.text("speaker_id")?,
+            n_frames,
+            duration_sec: group.positive("duration_sec").unwrap_or(n_frames as f64 / self.frame_rate_hz),
+            audio_path: group.text("audio_path").map(PathBuf::from),
+        };
+        array::latents(&self.path, &row, self.dim).ok()?;
+        self.keep(row.clone());
+        Some(row)
+    }
+
+    /// Writes one utterance; `energy` is `[n_frames]`. One of the same id that is there is replaced.
+    pub fn write(&mut self, utterance: &Utterance, latents: &Latents, energy: &[f32]) -> Result<(), StoreError> {
+        let target = group_folder(&self.path, &utterance.id)?;
+        self.check(&target, utterance, latents, energy)?;
+        let part = disk::name_beside(&target);
+        let written = self.write_group(&part, utterance, latents, energy).and_then(|()| {
+            if target.exists() {
+                fs::remove_dir_all(&target).map_err(|source| StoreError::Io { path: target.clone(), source })?;
+            }
+            fs::rename(&part, &target).map_err(|source| StoreError::Io { path: target.clone(), source })
+        });
+        if written.is_err() {
+            // The error that ended the writing is the one to report.
+            let _ = fs::remove_dir_all(&part);
+        }
+        written?;
+        self.keep(Utterance { n_frames: latents.n_frames(), ..utterance.clone() });
+        Ok(())
+    }
+
+    /// Writes `latents_index.parquet` (`NAME_index.parquet` beside `NAME.zarr`).
+    pub fn finish(self) -> Result<(), StoreError> {
+        index::write(&index::own(&self.path), &self.rows)
+    }
+
+    fn keep(&mut self, row: Utterance) {
+        if let Some(&position) = self.positions.get(&row.id) {
+            self.rows[position] = row;
+        } else {
+            self.positions.insert(row.id.clone(), self.rows.len());
+            self.rows.push(row);
+        }
+    }
+
+    fn check_same(&self, root: &Group, ours: &Group) -> Result<(), StoreError> {
+        let differs = |what, found: String, wanted: String| StoreError::Differs { store: self.path.clone(), what, found, wanted };
+        if root.version != self.version {
+            return Err(differs("Zarr format", format!("{:?}", root.version), format!("{:?}", self.version)));
+        }
+        for (name, what) in
+            [("latent_dim", "dimensions"), ("frame_rate_hz", "frame rate"), ("codec", "codec"), ("tap", "tap"), ("weights_hash", "weights")]
+        {
+            let text = |group: &Group| group.attributes.get(name).map_or_else(|| "unknown".to_owned(), Value::to_string);
+            if text(root) != text(ours) {
+                return Err(differs(what, text(root), text(ours)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Folders that an interrupted run left behind.
+    fn remove_unfinished(&self) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let bytes = name.as_encoded_bytes();
+            if bytes.starts_with(b".") && bytes.ends_with(b".part") {
+                // What cannot be removed is hidden and never read.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    fn check(&self, target: &Path, utterance: &Utterance, latents: &Latents, energy: &[f32]) -> Result<(), StoreError> {
+        let array = |name: &str, found: String, wanted: String| StoreError::Array { array: target.join(name), found, wanted };
+        let n_frames = latents.n_frames();
+        if latents.dim != self.dim || latents.values.len() != n_frames * self.dim {
+            let found = format!("{} values in frames of {}", latents.values.len(), latents.dim);
+            return Err(array("x", found, format!("frames of {}", self.dim)));
+        }
+        if n_frames == 0 {
+            return Err(StoreError::Empty(utterance.id.clone()));
+        }
+        if energy.len() != n_frames {
+            return Err(array("energy", format!("of shape [{}]", energy.len()), format!("[{n_frames}]")));
+        }
+        match latents.values.iter().position(|v| !v.is_finite()) {
+            Some(i) => Err(StoreError::NotFinite {
+                utterance: utterance.id.clone(),
+                frame_idx: i / self.dim,
+                dim_idx: i % self.dim,
+                value: latents.values[i],
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn write_group(&self, folder: &Path, utterance: &Utterance, latents: &Latents, energy: &[f32]) -> Result<(), StoreError> {
+        let n_frames = latents.n_frames();
+        let speaker = speaker_number(&utterance.speaker).map_or_else(|| json!(utterance.speaker), |n| json!(n));
+        let attributes = json!({
+            "speaker_id": speaker,
+            "n_frames": n_frames,
+            "latent_dim": self.dim,
+            "duration_sec": utterance.duration_sec,
+            "audio_path": utterance.audio_path.as_ref().map_or_else(String::new, |p| p.to_string_lossy().into_owned()),
+        });
+        let Value::Object(attributes) = attributes else { unreachable!("json! of braces is an object") };
+        Group { version: self.version, attributes }.write(folder)?;
+        let timestamps: Vec<f32> = (0..n_frames).map(|t| (t as f64 / self.frame_rate_hz) as f32).collect();
+        self.write_array(folder, "x", &[n_frames as u64, self.dim as u64], &latents.values)?;
+        self.write_array(folder, "energy", &[n_frames as u64], energy)?;
+        self.write_array(folder, "timestamps", &[n_frames as u64], &timestamps)
+    }
+
+    fn write_array(&self, folder: &Path, name: &str, shape: &[u64], values: &[f32]) -> Result<(), StoreError> {
+        let path = || folder.join(name);
+        let refuse = |reason: String| StoreError::Metadata { path: path(), reason };
+        let metadata = array_metadata(self.version, shape).map_err(|e| refuse(e.to_string()))?;
+        let storage = Arc::new(FilesystemStore::new(folder).map_err(|e| refuse(e.to_string()))?);
+        let array = Array::new_with_metadata(storage, &format!("/{name}"), metadata).map_err(|e| refuse(e.to_string()))?;
+        let io = |e: StorageError| match e {
+            StorageError::IOError(source) => StoreError::Io { path: path(), source: clone_io(&source) },
+            other => refuse(other.to_string()),
+        };
+        array.store_metadata().map_err(io)?;
+        // A chunk of zeros is written like any other, so that a missing file always means damage.
+        let options = CodecOptions::default().with_store_empty_chunks(true);
+        array.store_array_subset_opt(&array.subset_all(), values, &options).map_err(|e| match e {
+            ArrayError::StorageError(e) => io(e),
+            other => refuse(other.to_string()),
+        })
+    }
+}
+
+fn is_empty_or_absent(path: &Path) -> bool {
+    match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => !path.exists(),
+    }
+}
+
+fn clone_io(error: &std::io::Error) -> std::io::Error {
+    error.raw_os_error().map_or_else(|| std::io::Error::new(error.kind(), error.to_string()), std::io::Error::from_raw_os_error)
+}

@@ -1,0 +1,105 @@
+//! Stores: those that the peer wrote, those that we write, and damaged ones.
+
+use std::fs;
+use std::path::Path;
+
+use driftscope_core::context::{Corpus, Side};
+use driftscope_core::latents::{CodecTag, Latents, Split, Store, StoreWriter, Utterance, ZarrVersion};
+
+use crate::shared;
+
+fn bytes_of(latents: &Latents) -> Vec<u8> {
+    latents.values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    let output = std::process::Command::new("sha256sum").arg(file.path()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()
+}
+
+#[test]
+fn the_peers_store_reads_whole() {
+    let Some(path) = shared::path("fixtures/peer/store") else { return };
+    let store = Store::open(&path).unwrap();
+    assert_eq!((store.utterances().len(), store.dim(), store.frame_rate_hz()), (43, 64, 12.5));
+    let (corpus, problems) = Corpus::read(&store).unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!((corpus.side(Side::Train).count(), corpus.side(Side::Eval).count()), (24, 19));
+    assert!(corpus.utterances.iter().all(|u| u.energy.as_ref().is_some_and(|e| e.len() == u.latents.n_frames())));
+    assert!(store.utterances().iter().all(|u| u.audio_path.is_some() && u.duration_sec > 0.0));
+}
+
+#[test]
+fn chunks_along_both_axes_to_the_bit_and_without_an_index() {
+    let Some(path) = shared::path("fixtures/peer/store_chunked") else { return };
+    let expected: serde_json::Value = serde_json::from_slice(&fs::read(path.join("expected.json")).unwrap()).unwrap();
+    let store = Store::open(&path).unwrap();
+    let ids: Vec<_> = store.utterances().iter().map(|u| (u.id.as_str(), u.speaker.as_str(), u.n_frames)).collect();
+    assert_eq!(ids, [("9001-1-0000", "9001", 161), ("9002-1-0000", "9002", 443)]);
+    for utterance in store.utterances() {
+        let latents = store.read(&utterance.id).unwrap();
+        assert_eq!(expected[&utterance.id]["sha256_of_c_order_f32_bytes"], sha256(&bytes_of(&latents)), "{}", utterance.id);
+    }
+}
+
+#[test]
+fn both_formats_of_one_codec_are_equal_to_the_bit() {
+    let Some(path) = shared::path("data/lyra-latents") else { return };
+    let [v2, v3] = ["latents.v2.zarr", "latents.v3.zarr"].map(|name| Store::open(&path.join(name)).unwrap());
+    assert_eq!((v2.utterances().len(), v2.dim(), v2.frame_rate_hz()), (116, 64, 50.0));
+    assert_eq!(v2.utterances(), v3.utterances());
+    assert_eq!(v2.index_hash(), v3.index_hash());
+    assert!(v3.codec().unwrap().codec.starts_with("google/lyra v2"));
+    let [(c2, p2), (c3, p3)] = [&v2, &v3].map(|store| Corpus::read(store).unwrap());
+    assert!(p2.is_empty() && p3.is_empty());
+    assert_eq!(c2.source, c3.source);
+    for (a, b) in c2.utterances.iter().zip(&c3.utterances) {
+        assert_eq!(bytes_of(&a.latents), bytes_of(&b.latents), "{}", a.id);
+        assert_eq!(a.energy, b.energy);
+    }
+    let speakers: std::collections::BTreeSet<_> = c2.side(Side::Eval).map(|u| u.speaker.as_str()).collect();
+    assert_eq!(speakers.len(), 17, "every fourth of 66 speakers");
+}
+
+#[test]
+fn written_by_us_opened_by_us() {
+    let folder = tempfile::tempdir().unwrap();
+    let codec = CodecTag { codec: "demo".into(), tap: "posterior-mean".into(), weights_hash: "ab".repeat(32) };
+    for (name, version) in [("v2/latents.zarr", ZarrVersion::V2), ("v3/latents.zarr", ZarrVersion::V3)] {
+        let path = folder.path().join(name);
+        write_store(&path, version, Some(codec.clone()), &[("10-1", "10", 3), ("9-1", "9", 1), ("9-2", "9", 40)]);
+        let store = Store::open(path.parent().unwrap()).unwrap();
+        assert_eq!(store.codec(), Some(&codec));
+        assert_eq!((store.dim(), store.frame_rate_hz()), (5, 12.5));
+        let rows: Vec<_> = store.utterances().iter().map(|u| (u.id.as_str(), u.speaker.as_str(), u.n_frames)).collect();
+        assert_eq!(rows, [("10-1", "10", 3), ("9-1", "9", 1), ("9-2", "9", 40)]);
+        for (id, n_frames) in [("10-1", 3), ("9-1", 1), ("9-2", 40)] {
+            assert_eq!(store.read(id).unwrap(), ramp(n_frames));
+            assert_eq!(store.energy(id).unwrap(), Some(vec![0.0; n_frames]));
+        }
+        let split = Split { train_speakers: ["9".to_owned()].into(), eval_speakers: ["10".to_owned()].into() };
+        split.write(&path.with_file_name("splits"), &[], 1).unwrap();
+        let (corpus, _) = Corpus::read(&Store::open(&path).unwrap()).unwrap();
+        assert_eq!((corpus.side(Side::Train).count(), corpus.side(Side::Eval).count()), (2, 1));
+    }
+}
+
+/// `x[t, d] = t + d / 8`, five dimensions, 12.5 Hz.
+fn ramp(n_frames: usize) -> Latents {
+    let values = (0..n_frames * 5).map(|i| (i / 5) as f32 + (i % 5) as f32 / 8.0).collect();
+    Latents { values, dim: 5, frame_rate_hz: 12.5 }
+}
+
+fn utterance(id: &str, speaker: &str, n_frames: usize) -> Utterance {
+    Utterance { id: id.into(), speaker: speaker.into(), n_frames, duration_sec: n_frames as f64 / 12.5, audio_path: None }
+}
+
+fn write_store(path: &Path, version: ZarrVersion, codec: Option<CodecTag>, utterances: &[(&str, &str, usize)]) {
+    let mut writer = StoreWriter::create(path, version, 5, 12.5, codec).unwrap();
+    for &(id, speaker, n_frames) in utterances {
+        writer.write(&utterance(id, speaker, n_frames), &ramp(n_frames), &vec![0.0; n_frames]).unwrap();
+    }
+    writer.finish().unwrap();
+}
