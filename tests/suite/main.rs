@@ -3,6 +3,7 @@
 mod allocation;
 mod cli;
 mod playback;
+mod predictors;
 mod shared;
 mod stores;
 mod tidy;

@@ -7,4 +7,5 @@ mod corpus;
 mod pairs;
 
 pub use corpus::{Corpus, CorpusError, CorpusUtterance, Side};
+pub(crate) use pairs::target_frames;
 pub use pairs::{Pairs, Slice, first_target};

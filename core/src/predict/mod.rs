@@ -7,10 +7,12 @@ mod baseline;
 mod checkpoint;
 mod linear;
 mod mdn;
+mod network;
 mod prediction;
 mod training;
 mod vmf_lognormal;
 pub mod von_mises_fisher;
+mod weights;
 
 pub use baseline::{Baselines, GaussianBaseline, LogMagnitudeBaseline};
 pub use checkpoint::{CheckpointError, Provenance};
@@ -20,7 +22,9 @@ pub use training::{PredictorConfig, PredictorKind, fit_predictor};
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use weights::Precision;
 
 /// Any predictor that can be loaded.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub struct Predictor {
     pub info: PredictorInfo,
     /// The network or closed form.
     model: Model,
+    /// How it is written.
+    precision: Precision,
 }
 
 /// What a predictor is and how it was made; shown in the window and written into results.
@@ -55,7 +61,7 @@ pub struct PredictorInfo {
 enum Model {
     Persistence,
     Climatology { mean: Vec<f32> },
-    Linear(Ridge),
+    Linear(Box<linear::LinearGaussian>),
     Mdn(Box<mdn::Mdn>),
     VmfLogNormal(Box<vmf_lognormal::VmfLogNormal>),
 }
@@ -78,26 +84,39 @@ impl Predictor {
 
     /// Δ̂ = 0: the state stays.
     pub fn persistence(dim: usize, window: usize) -> Self {
-        let _ = (dim, window);
-        todo!()
+        Self::closed_form("persistence", dim, window, 1, Model::Persistence)
     }
 
     /// Δ̂ = mean − x[t−1]: the state jumps to the mean frame of the training side.
     pub fn climatology(mean: Vec<f32>, window: usize) -> Self {
-        let _ = (mean, window);
-        todo!()
+        Self::closed_form("climatology", mean.len(), window, 1, Model::Climatology { mean })
     }
 
     /// A fitted ridge as a predictor (Gaussian with the residual's per-dimension variance).
-    pub fn linear(ridge: Ridge, window: usize, horizon: usize, dim: usize) -> Self {
-        let _ = (ridge, window, horizon, dim);
-        todo!()
+    pub fn linear(ridge: Ridge, window: usize, horizon: usize, dim: usize, device: &Device) -> Self {
+        let model = Model::Linear(Box::new(linear::LinearGaussian::new(ridge, window, device)));
+        Self::closed_form("linear", dim, window, horizon, model)
     }
 
-    /// The distribution over Δ for each row of raw (unnormalized) windows.
+    fn closed_form(kind: &str, dim: usize, window: usize, horizon: usize, model: Model) -> Self {
+        let provenance = Provenance { version: env!("CARGO_PKG_VERSION").into(), ..Provenance::default() };
+        let info = PredictorInfo { kind: kind.into(), window, horizon, dim, peer: false, hash: String::new(), provenance };
+        Self { info, model, precision: Precision::Single }
+    }
+
+    /// The distribution over Δ for each row of raw (unnormalized) windows of `info.window` frames of `info.dim` values.
     pub fn predict(&self, windows: Tensor<2>) -> Prediction {
         // windows: [batch, window * dim]
-        let _ = (windows, &self.model);
-        todo!()
+        match &self.model {
+            Model::Persistence => Prediction::Point { mean: Tensor::zeros([windows.dims()[0], self.info.dim], &windows.device()) },
+            Model::Climatology { mean } => {
+                let mean = Tensor::<2>::from_data(TensorData::new(mean.clone(), [1, self.info.dim]), &windows.device());
+                let last = windows.narrow(1, (self.info.window - 1) * self.info.dim, self.info.dim);
+                Prediction::Point { mean: mean - last }
+            }
+            Model::Linear(linear) => linear.predict(windows),
+            Model::Mdn(mdn) => mdn.predict(windows),
+            Model::VmfLogNormal(vmf) => vmf.predict(windows),
+        }
     }
 }

@@ -1,5 +1,127 @@
-//! Factorized predictor: direction ~ vMF, magnitude ~ LogNormal.
+//! Factorized predictor: direction ~ vMF(μ, κ), magnitude ~ LogNormal.
+//!
+//! The peer has four separate networks on raw inputs with hard clamps, and never applies its bias initialization. Ours has one
+//! backbone under four linear heads: the first layer (window × dim inputs) is nearly all of the cost, and one shared by the
+//! heads costs a quarter of four. Field names are the peer's checkpoint keys; its backbone is empty.
 
-/// Four heads: mean direction, ln κ, μ and ln σ of the log-magnitude.
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+use rand::rngs::StdRng;
+
+use super::Prediction;
+use super::network::{Bound, InputScaling, NetworkShape, Scaling, backbone, forward_backbone, forward_mlp, linear};
+use super::von_mises_fisher::{Formula, LogNormalizer};
+
+/// Intervals of the three scalar outputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct VmfBounds {
+    /// ln κ.
+    pub(super) log_kappa: Bound,
+    /// μ of ln‖Δ‖.
+    pub(super) mu_logm: Bound,
+    /// ln σ of ln‖Δ‖.
+    pub(super) log_sigma_logm: Bound,
+}
+
+/// Ours: ln κ as the peer's; the magnitude in units of the training side's ln‖Δ‖ (σ at most twice its spread, so that the mean
+/// e^{μ+σ²/2} cannot run away).
+pub(super) const BOUNDS: VmfBounds =
+    VmfBounds { log_kappa: Bound::Soft(-2.0, 12.0), mu_logm: Bound::Soft(-8.0, 8.0), log_sigma_logm: Bound::Soft(-5.0, 0.7) };
+/// Where ln σ of the magnitude starts.
+const LOG_SIGMA_START: f64 = -0.5;
+/// κ starts at this part of D: a cosine of about .28 whatever D is (the peer's e³ at D = 64).
+const KAPPA_START_PER_DIM: f64 = 0.31;
+
+/// The trained part.
+#[derive(Module, Debug)]
+pub(super) struct VmfNet {
+    pub(super) backbone: Vec<Linear>,
+    pub(super) mu_dir: Vec<Linear>,
+    pub(super) log_kappa: Vec<Linear>,
+    pub(super) mu_logm: Vec<Linear>,
+    pub(super) log_sigma_logm: Vec<Linear>,
+}
+
+/// Outputs of a forward pass after their bounds, in the network's units.
+pub(super) struct VmfOutputs {
+    /// Unit vectors, `[batch, dim]`
+    pub(super) direction: Tensor<2>,
+    /// `[batch, 1]` each
+    pub(super) log_kappa: Tensor<2>,
+    pub(super) mu_logm: Tensor<2>,
+    pub(super) log_sigma_logm: Tensor<2>,
+}
+
+impl VmfNet {
+    /// A fresh network of ours for `n_in` inputs and directions in R^dim.
+    pub(super) fn init(rng: &mut StdRng, n_in: usize, dim: usize, shape: NetworkShape, device: &Device) -> Self {
+        let NetworkShape { hidden_dim, n_hidden_layers, .. } = shape;
+        let n_features = if n_hidden_layers == 0 { n_in } else { hidden_dim };
+        let log_kappa = BOUNDS.log_kappa.invert((KAPPA_START_PER_DIM * dim as f64).ln());
+        let log_sigma = BOUNDS.log_sigma_logm.invert(LOG_SIGMA_START);
+        Self {
+            backbone: backbone(rng, n_in, hidden_dim, n_hidden_layers, device),
+            mu_dir: vec![linear(rng, n_features, dim, None, device)],
+            log_kappa: vec![linear(rng, n_features, 1, Some(log_kappa), device)],
+            mu_logm: vec![linear(rng, n_features, 1, Some(0.0), device)],
+            log_sigma_logm: vec![linear(rng, n_features, 1, Some(log_sigma), device)],
+        }
+    }
+
+    pub(super) fn forward(&self, inputs: Tensor<2>, bounds: &VmfBounds) -> VmfOutputs {
+        let features = forward_backbone(&self.backbone, inputs);
+        let raw = forward_mlp(&self.mu_dir, features.clone());
+        let norm = raw.clone().square().sum_dim(1).sqrt().clamp_min(1e-8);
+        VmfOutputs {
+            direction: raw / norm,
+            log_kappa: bounds.log_kappa.apply(forward_mlp(&self.log_kappa, features.clone())),
+            mu_logm: bounds.mu_logm.apply(forward_mlp(&self.mu_logm, features.clone())),
+            log_sigma_logm: bounds.log_sigma_logm.apply(forward_mlp(&self.log_sigma_logm, features)),
+        }
+    }
+}
+
+/// Direction and magnitude of Δ, independent given the window.
 #[derive(Clone, Debug)]
-pub(super) struct VmfLogNormal {}
+pub(super) struct VmfLogNormal {
+    pub(super) net: VmfNet,
+    pub(super) bounds: VmfBounds,
+    normalizer: LogNormalizer,
+    /// Ours only: the statistics kept in the checkpoint, and the inputs standardized by them.
+    scaled: Option<(Scaling, InputScaling)>,
+}
+
+impl VmfLogNormal {
+    /// The peer's: raw inputs, its own approximation of ln C_D(κ).
+    pub(super) fn raw(net: VmfNet, bounds: VmfBounds, dim: usize, device: &Device) -> Self {
+        Self { net, bounds, normalizer: LogNormalizer::new(dim, Formula::Peer, device), scaled: None }
+    }
+
+    /// Ours.
+    pub(super) fn scaled(net: VmfNet, scaling: Scaling, window: usize, device: &Device) -> Self {
+        let normalizer = LogNormalizer::new(scaling.frame_mean.len(), Formula::Exact, device);
+        let inputs = InputScaling::new(&scaling.frame_mean, &scaling.frame_std, window, device);
+        Self { net, bounds: BOUNDS, normalizer, scaled: Some((scaling, inputs)) }
+    }
+
+    /// Ours only: the statistics kept in the checkpoint.
+    pub(super) fn scaling(&self) -> Option<&Scaling> {
+        self.scaled.as_ref().map(|(scaling, _)| scaling)
+    }
+
+    pub(super) fn predict(&self, windows: Tensor<2>) -> Prediction {
+        let (inputs, (mean, std)) = match &self.scaled {
+            Some((scaling, inputs)) => (inputs.apply(windows), scaling.log_magnitude),
+            None => (windows, (0.0, 1.0)),
+        };
+        let out = self.net.forward(inputs, &self.bounds);
+        Prediction::VmfLogNormal {
+            direction: out.direction,
+            log_kappa: out.log_kappa,
+            log_magnitude: out.mu_logm * std + mean,
+            log_sigma: out.log_sigma_logm + std.ln(),
+            normalizer: self.normalizer.clone(),
+        }
+    }
+}
