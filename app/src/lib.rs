@@ -2,5 +2,8 @@
 //!
 //! Neither computes anything itself: what a panel shows can be had from a command, and the other way round.
 
+pub mod battery;
 pub mod cli;
+pub mod demo;
+pub mod report;
 pub mod window;

@@ -53,7 +53,8 @@ pub(super) fn predictors(paths: &[PathBuf], horizons: &[usize], dim: usize, sess
     Ok(predictors)
 }
 
-fn checkpoints(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// A checkpoint, or those of a folder in name order.
+pub(super) fn checkpoints(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use driftscope_core::context::{Corpus, Pairs, Side, Slice};
 use driftscope_core::diagnose::{InjectionConfig, InjectionReport, ReferenceConfig, StepReport, inject, references};
+use driftscope_core::figure::{self, Provenance};
 use driftscope_core::predict::{Baselines, Predictor};
 use driftscope_core::rollout::{Schedule, Segment, SegmentConfig, read_starts, sample_segments};
 use serde_json::json;
 
 use super::evaluate::predictors;
 use super::input::{self, StoreArg};
+use super::output::{ForceArg, writable_folder};
 use super::schedules::{RolloutArgs, schedule};
 use super::session::Session;
 use super::table::{number, table};
@@ -47,13 +49,19 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     figures: Option<PathBuf>,
     #[command(flatten)]
+    force: ForceArg,
+    #[command(flatten)]
     pub(super) json: JsonArg,
 }
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let rollout = args.rollout.config()?;
+    if let Some(folder) = &args.figures {
+        args.force.check(folder)?;
+        writable_folder(folder)?;
+    }
     let schedules = args.modes.iter().map(|m| schedule(m, rollout.n_steps)).collect::<Result<Vec<Schedule>, _>>()?;
-    let (_, corpus) = input::corpus(&args.store, session)?;
+    let (store, corpus) = input::corpus(&args.store, session)?;
     let predictor = input::predictor(&args.predictor, corpus.dim, session)?;
     let direct = predictors(&args.direct, &[], corpus.dim, session)?;
     let segments = match &args.starts {
@@ -66,6 +74,17 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     };
     let config = InjectionConfig { rollout, n_resamples: args.resamples };
     let report = diagnose(session, &corpus, &predictor, &direct, &segments, &schedules, &config)?;
+    if let Some(folder) = &args.figures {
+        let provenance = Provenance {
+            store: corpus.source.clone(),
+            checkpoint: predictor.info.hash.clone(),
+            codec: store.codec().map_or_else(String::new, |c| c.weights_hash.clone()),
+            seed: session.seed,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            definitions: crate::report::metric_definitions(),
+        };
+        figure::write(&crate::report::injection(&predictor.info, &report, provenance), folder)?;
+    }
     let last = report.modes.iter().map(|m| (m.name.clone(), json!(m.per_step.last().and_then(|s| s.cos.mean))));
     let key_metrics = serde_json::Value::Object(last.collect());
     Ok(Report { text: text(&report, &predictor), json: report.to_json(), key_metrics })

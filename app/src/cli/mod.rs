@@ -6,6 +6,7 @@
 
 mod console;
 mod decode;
+mod demo;
 mod doctor;
 mod encode;
 mod evaluate;
@@ -13,6 +14,7 @@ mod fit;
 mod inject;
 mod input;
 mod output;
+mod pack;
 mod rollout;
 mod roundtrip;
 mod runs;
@@ -20,6 +22,7 @@ mod schedules;
 mod session;
 mod synth;
 mod table;
+mod window;
 
 pub use console::Console;
 
@@ -85,6 +88,7 @@ impl From<DeviceArg> for DeviceChoice {
 /// Commands in the order of their use.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Doctor(doctor::Args),
     Encode(encode::Args),
     Decode(decode::Args),
@@ -95,12 +99,14 @@ enum Command {
     Rollout(rollout::Args),
     Synth(synth::Args),
     Runs(runs::Args),
+    PackDemo(pack::Args),
 }
 
 impl Command {
     /// Where the JSON is wanted: `-` is standard output.
     fn json(&self) -> Option<&PathBuf> {
         let arg = match self {
+            Self::Demo(args) => &args.json,
             Self::Doctor(args) => &args.json,
             Self::Encode(args) => &args.json,
             Self::Decode(args) => &args.json,
@@ -111,6 +117,7 @@ impl Command {
             Self::Rollout(args) => &args.json,
             Self::Synth(args) => &args.json,
             Self::Runs(args) => &args.json,
+            Self::PackDemo(args) => &args.json,
         };
         arg.json.as_ref()
     }
@@ -118,7 +125,8 @@ impl Command {
     /// Name and arguments for the registry; `None` for commands that only look.
     fn recorded(&self) -> Option<(&'static str, serde_json::Value)> {
         Some(match self {
-            Self::Doctor(_) | Self::Runs(_) | Self::Decode(_) => return None,
+            Self::Doctor(_) | Self::Runs(_) | Self::Decode(_) | Self::PackDemo(_) => return None,
+            Self::Demo(args) => ("demo", json!(args)),
             Self::Encode(args) => ("encode", json!(args)),
             Self::Roundtrip(args) => ("roundtrip", json!(args)),
             Self::Fit(args) => (args.experiment(), json!(args)),
@@ -131,6 +139,7 @@ impl Command {
 
     fn run(&self, session: &Session) -> anyhow::Result<Report> {
         match self {
+            Self::Demo(args) => demo::run(args, session),
             Self::Doctor(args) => doctor::run(args, session),
             Self::Encode(args) => encode::run(args, session),
             Self::Decode(args) => decode::run(args, session),
@@ -141,6 +150,7 @@ impl Command {
             Self::Rollout(args) => rollout::run(args, session),
             Self::Synth(args) => synth::run(args, session),
             Self::Runs(args) => runs::run(args, session),
+            Self::PackDemo(args) => pack::run(args, session),
         }
     }
 }
@@ -179,26 +189,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console, canc
             return if usage { 2 } else { 0 };
         }
     };
-    let (Some(command), None) = (&cli.command, &cli.project) else {
-        return open_window(&cli, console, cancel);
-    };
     console.set_quiet(cli.common.quiet);
-    match execute(command, &cli.common, console, cancel) {
+    let outcome = match (&cli.command, cli.project) {
+        (Some(_), Some(_)) => {
+            console.failure("driftscope: a store to open and a command exclude each other; name the store with --store after the command");
+            return 2;
+        }
+        (Some(command), None) => execute(command, &cli.common, console, cancel),
+        (None, project) => {
+            let session = Session::new(&cli.common, console, cancel);
+            window::run(project, &session).map(|report| console.result(&report.text))
+        }
+    };
+    match outcome {
         Ok(()) => 0,
         Err(error) => {
             console.failure(&format!("driftscope: {error:#}"));
             1
         }
     }
-}
-
-fn open_window(cli: &Cli, console: &mut Console, _cancel: &Cancel) -> u8 {
-    if cli.command.is_some() {
-        console.failure("driftscope: a store to open and a command exclude each other; name the store with --store after the command");
-        return 2;
-    }
-    console.failure("driftscope: this build has no window yet");
-    1
 }
 
 /// Runs a command with its start and its end in the registry, and delivers its report.

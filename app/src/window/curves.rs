@@ -302,17 +302,18 @@ fn series(curve: &Curve) -> Series {
     }
 }
 
-/// All plots of a report, with the live rollout's single start among them.
-pub fn plots(report: &InjectionReport, live: &Rollout) -> Vec<CurvePlot> {
+/// All plots of a report; with `live`, that rollout's single start is among them.
+pub fn plots(report: &InjectionReport, live: Option<&Rollout>) -> Vec<CurvePlot> {
     Metric::ALL.iter().map(|metric| plot(*metric, report, live)).collect()
 }
 
-fn plot(metric: Metric, report: &InjectionReport, live: &Rollout) -> CurvePlot {
-    let mut curves = references(metric, &report.references, live.n_steps);
+fn plot(metric: Metric, report: &InjectionReport, live: Option<&Rollout>) -> CurvePlot {
+    let n_steps = live.map(|l| l.n_steps).or_else(|| report.modes.first().map(|m| m.per_step.len())).unwrap_or(0);
+    let mut curves = references(metric, &report.references, n_steps);
     for mode in &report.modes {
         curves.extend(Line::of_mode(mode).map(|line| Curve::of_mode(line, metric, mode)));
     }
-    curves.push(live_curve(metric, live, report.references.median_delta_norm));
+    curves.extend(live.map(|live| live_curve(metric, live, report.references.median_delta_norm)));
     CurvePlot { metric, curves }
 }
 

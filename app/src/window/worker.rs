@@ -261,7 +261,7 @@ fn roll(session: &Session, generation: u64, choice: Choice, asked: Instant) -> a
     let truth = &corpus.utterances[choice.utterance].latents;
     let project = |frames: &[f32]| frames.chunks_exact(corpus.dim).map(|x| session.pca.project(x)).collect();
     let (true_path, rolled_path) = (project(&truth.values), project(&live.states));
-    let plots = plots(&report, &live);
+    let plots = plots(&report, Some(&live));
     Ok(Rolled { generation, choice, live, report, plots, true_path, rolled_path, milliseconds: asked.elapsed().as_secs_f64() * 1e3 })
 }
 
