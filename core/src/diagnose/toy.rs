@@ -9,6 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::context::{Corpus, CorpusUtterance, Side};
 use crate::latents::Latents;
+use crate::predict::von_mises_fisher;
 
 /// SD of ln‖Δ‖ of [`Toy::VmfWalk`]; its mean is 0.
 pub const VMF_WALK_LOG_SIGMA: f64 = 0.25;
@@ -80,8 +81,7 @@ fn advance(toy: Toy, state: &mut [f32], rng: &mut StdRng) {
         Toy::VmfWalk { kappa } => {
             let axis: Vec<f32> = (0..state.len()).map(|d| if d == 0 { 1.0 } else { 0.0 }).collect();
             let mut direction = vec![0.0; state.len()];
-            let _ = (kappa, &axis, &mut direction);
-            todo!();
+            von_mises_fisher::sample(rng, &axis, f64::from(kappa), &mut direction);
             let normal: f64 = StandardNormal.sample(rng);
             let magnitude = (VMF_WALK_LOG_SIGMA * normal).exp() as f32;
             state.iter_mut().zip(&direction).for_each(|(x, d)| *x += magnitude * d);
