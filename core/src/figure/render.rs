@@ -1,8 +1,14 @@
-//! Spec to SVG, PNG and CSV.
+//! Spec to files.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::FigureSpec;
+use super::layout::lay_out;
+use super::text::Ruler;
+use super::{FigureSpec, png, svg, to_csv};
+
+/// Resolution of the PNG that [`write`] makes.
+const DPI: f64 = 300.0;
 
 /// Why a figure could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +16,17 @@ pub enum FigureError {
     /// A spec without anything to draw.
     #[error("figure {0} has nothing to draw")]
     Empty(String),
+    /// A name that cannot be a file's.
+    #[error("figure name {0:?} cannot be a file name; use letters, digits, - and _")]
+    Name(String),
+    /// The picture could not be rendered.
+    #[error("figure {name} could not be rendered as PNG: {reason}")]
+    Render {
+        /// The figure.
+        name: String,
+        /// What the renderer said.
+        reason: String,
+    },
     /// Could not be written.
     #[error("{path}: {reason}")]
     Write {
@@ -20,26 +37,55 @@ pub enum FigureError {
     },
 }
 
-/// SVG with text as text.
+/// SVG with text as text, sized in mm, with title, caption and provenance (JSON) as metadata.
 pub fn to_svg(spec: &FigureSpec) -> Result<String, FigureError> {
-    let _ = spec;
-    todo!()
+    if spec.panels.iter().all(|panel| panel.series.iter().all(|s| s.points.is_empty()) && panel.guides.is_empty()) {
+        return Err(FigureError::Empty(spec.name.clone()));
+    }
+    Ok(svg::document(spec, &lay_out(spec, &Ruler::new()), &provenance_json(spec)))
 }
 
-/// PNG at `dpi`, which is written in the file.
+/// PNG at `dpi`, which is written in the file, as is the provenance.
 pub fn to_png(spec: &FigureSpec, dpi: f64) -> Result<Vec<u8>, FigureError> {
-    let _ = (spec, dpi);
-    todo!()
+    let svg = to_svg(spec)?;
+    let labels = png::Labels { title: &spec.name, provenance_json: &provenance_json(spec) };
+    png::from_svg(&svg, spec.width.millimeters(), dpi, &labels).map_err(|reason| FigureError::Render { name: spec.name.clone(), reason })
 }
 
-/// Every plotted number: `panel,series,x,y,low,high`.
-pub fn to_csv(spec: &FigureSpec) -> String {
-    let _ = spec;
-    todo!()
-}
-
-/// Writes `NAME.svg`, `NAME.png` (300 dpi) and `NAME.csv` into `folder`, each beside and renamed.
+/// Writes `NAME.svg`, `NAME.png` (300 dpi) and `NAME.csv` into `folder` (made where it is missing), each beside and renamed. All three
+/// are made before the first is written.
 pub fn write(spec: &FigureSpec, folder: &Path) -> Result<Vec<PathBuf>, FigureError> {
-    let _ = (spec, folder);
-    todo!()
+    let is_plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0', ':']);
+    if !is_plain(&spec.name) {
+        return Err(FigureError::Name(spec.name.clone()));
+    }
+    let files = [("svg", to_svg(spec)?.into_bytes()), ("png", to_png(spec, DPI)?), ("csv", to_csv(spec).into_bytes())];
+    let failed = |path: &Path, error: &std::io::Error| FigureError::Write { path: path.to_owned(), reason: error.to_string() };
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+    let mut written = Vec::new();
+    for (extension, bytes) in files {
+        let path = folder.join(format!("{}.{extension}", spec.name));
+        write_renamed(&path, folder, &bytes).map_err(|error| failed(&path, &error))?;
+        written.push(path);
+    }
+    Ok(written)
 }
+
+fn write_renamed(path: &Path, folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    // A temporary file is private; a result gets the permissions that the user's files have.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn provenance_json(spec: &FigureSpec) -> String {
+    serde_json::to_string(&spec.provenance).expect("a struct of strings and numbers is always JSON")
+}
+
+#[cfg(test)]
+mod tests;

@@ -110,10 +110,11 @@ pub struct Provenance {
     pub definitions: Vec<String>,
 }
 
-/// A figure.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+/// A figure. Sizes that are no positive number count as the default's.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct FigureSpec {
-    /// File stem and title.
+    /// File stem, and the title that the file carries (a paper's figure has none in it: the caption is below).
     pub name: String,
     /// Column width.
     pub width: Width,
@@ -131,4 +132,34 @@ pub struct FigureSpec {
     pub caption: String,
     /// What made it.
     pub provenance: Provenance,
+}
+
+impl Default for FigureSpec {
+    /// Two panels a row on both columns of a page, set in 8 pt.
+    fn default() -> Self {
+        Self {
+            name: "figure".to_owned(),
+            width: Width::default(),
+            row_height_mm: 50.0,
+            columns: 2,
+            font_size_pt: 8.0,
+            line_width_pt: 1.0,
+            panels: Vec::new(),
+            caption: String::new(),
+            provenance: Provenance::default(),
+        }
+    }
+}
+
+impl Width {
+    /// In mm; the default's where the number given is none.
+    pub fn millimeters(self) -> f64 {
+        match self {
+            Self::SingleColumn => 80.0,
+            Self::DoubleColumn => 170.0,
+            Self::NeurIps => 139.7,
+            Self::Millimeters(width) if width.is_finite() && width > 0.0 => width,
+            Self::Millimeters(_) => Self::default().millimeters(),
+        }
+    }
 }

@@ -1,0 +1,105 @@
+//! The font that figures are set in, and how wide its words are.
+
+use skrifa::instance::{LocationRef, Size};
+use skrifa::metrics::GlyphMetrics;
+use skrifa::{FontRef, MetadataProvider};
+
+/// Inter Regular: the font that PNG is rendered with and that SVG asks for by name.
+pub(super) const FONT: &[u8] = include_bytes!("../../../assets/fonts/Inter-Regular.otf");
+
+/// Name of [`FONT`].
+pub(super) const FAMILY: &str = "Inter";
+
+/// What SVG asks for: [`FONT`], then narrower fonts that nearly every machine has, so that nothing overflows without it.
+pub(super) const FAMILIES: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif";
+
+/// Measures text in [`FONT`].
+pub(super) struct Ruler<'a> {
+    font: FontRef<'a>,
+    advances: GlyphMetrics<'a>,
+}
+
+impl Ruler<'static> {
+    /// Reads the embedded font.
+    pub(super) fn new() -> Self {
+        let font = FontRef::new(FONT).expect("the embedded font is a font: a test reads it");
+        let advances = font.glyph_metrics(Size::new(1.0), LocationRef::default());
+        Self { font, advances }
+    }
+}
+
+impl Ruler<'_> {
+    /// Width in the unit of `size`, without kerning. Letters that the font lacks count as wide ones.
+    pub(super) fn width(&self, text: &str, size: f64) -> f64 {
+        let map = self.font.charmap();
+        let ems: f64 = text.chars().map(|c| map.map(c).and_then(|glyph| self.advances.advance_width(glyph)).map_or(1.0, f64::from)).sum();
+        ems * size
+    }
+
+    /// Breaks `text` at spaces into lines no wider than `limit`; a single word wider than that is broken within. Line breaks are kept.
+    pub(super) fn wrap(&self, text: &str, size: f64, limit: f64) -> Vec<String> {
+        let mut lines = Vec::new();
+        for paragraph in text.lines() {
+            let mut line = String::new();
+            for word in paragraph.split_whitespace() {
+                let candidate = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
+                if self.width(&candidate, size) <= limit {
+                    line = candidate;
+                    continue;
+                }
+                if !line.is_empty() {
+                    lines.push(std::mem::take(&mut line));
+                }
+                line = self.break_word(word, size, limit, &mut lines);
+            }
+            lines.push(line);
+        }
+        lines
+    }
+
+    fn break_word(&self, word: &str, size: f64, limit: f64, lines: &mut Vec<String>) -> String {
+        let mut line = String::new();
+        for letter in word.chars() {
+            line.push(letter);
+            if self.width(&line, size) > limit && line.chars().count() > 1 {
+                line.pop();
+                lines.push(std::mem::replace(&mut line, letter.to_string()));
+            }
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_add_up_and_scale() {
+        let ruler = Ruler::new();
+        let (a, b) = (ruler.width("Δ", 10.0), ruler.width("cos", 10.0));
+        assert!(a > 5.0 && a < 10.0, "{a}");
+        assert!((ruler.width("Δcos", 20.0) - 2.0 * (a + b)).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_font_has_the_letters_of_the_field() {
+        let map = Ruler::new().font.charmap();
+        let missing: String = "Δκσθαβμλτρ√∞≤≥≈×·−–…‖⁰¹²³⁴⁵⁶⁷⁸⁹⁻₁₂±→°∑".chars().filter(|c| map.map(*c).is_none()).collect();
+        assert_eq!(missing, "");
+    }
+
+    #[test]
+    fn wrapped_lines_fit_and_lose_nothing() {
+        let ruler = Ruler::new();
+        let text = "State error after the step, divided by the median ‖Δ‖.\nSecond paragraph: Donaudampfschifffahrtsgesellschaft";
+        for limit in [40.0, 60.0, 120.0, 1e4] {
+            let lines = ruler.wrap(text, 8.0, limit);
+            assert!(lines.iter().all(|line| ruler.width(line, 8.0) <= limit), "{limit}: {lines:?}");
+            let letters = |s: &str| s.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            assert_eq!(letters(&lines.concat()), letters(text));
+        }
+        assert_eq!(ruler.wrap(text, 8.0, 1e4).len(), 2);
+        assert!(ruler.wrap("", 8.0, 10.0).is_empty());
+    }
+}
