@@ -17,7 +17,9 @@ fn banded(mut series: Series, half: f64) -> Series {
 fn injection(width: Width) -> FigureSpec {
     let mut cosine =
         Panel { title: "Direction cosine".into(), x_label: "step".into(), y_label: "cos(Δ̂, Δ)".into(), ..Panel::default() };
-    for (name, color, rate) in [("A teacher", BLUE, 0.0), ("B periodic", BLUISH_GREEN, 0.03), ("C one-shot", ORANGE, 0.12), ("D rollout", VERMILLION, 0.16)] {
+    for (name, color, rate) in
+        [("A teacher", BLUE, 0.0), ("B periodic", BLUISH_GREEN, 0.03), ("C one-shot", ORANGE, 0.12), ("D rollout", VERMILLION, 0.16)]
+    {
         let curve = series(name, color, Stroke::Solid, |k| 0.64 * (-rate * k).exp() + 0.02 * (1.7 * k + rate).sin(), 16);
         cosine.series.push(banded(curve, 0.04));
     }
@@ -30,7 +32,9 @@ fn injection(width: Width) -> FigureSpec {
         y_scale: Scale::Log10,
         ..Panel::default()
     };
-    for (name, color, rate) in [("A teacher", BLUE, 0.0), ("B periodic", BLUISH_GREEN, 0.1), ("C one-shot", ORANGE, 0.25), ("D rollout", VERMILLION, 0.42)] {
+    for (name, color, rate) in
+        [("A teacher", BLUE, 0.0), ("B periodic", BLUISH_GREEN, 0.1), ("C one-shot", ORANGE, 0.25), ("D rollout", VERMILLION, 0.42)]
+    {
         let curve = series(name, color, Stroke::Solid, |k| 0.9 * (rate * k).exp(), 16);
         error.series.push(banded(curve, 0.2));
     }
@@ -138,7 +142,8 @@ fn odd_specs_are_drawn_all_the_same() {
     let all_nan = Series { points: vec![[1.0, f64::NAN], [f64::NAN, 1.0]], ..series("nan", BLACK, Stroke::Solid, |k| k, 1) };
     let short_band = Series { band: Some(Band { low: vec![0.0], high: vec![] }), ..series("short", ORANGE, Stroke::Dotted, |k| k, 5) };
     let lone = series("one point", GRAY, Stroke::Dashed, |_| 3.0, 1);
-    let negative = Panel { y_scale: Scale::Log10, series: vec![series("negative", BLUISH_GREEN, Stroke::Solid, |k| -k, 4)], ..Panel::default() };
+    let negative =
+        Panel { y_scale: Scale::Log10, series: vec![series("negative", BLUISH_GREEN, Stroke::Solid, |k| -k, 4)], ..Panel::default() };
     let panels = vec![Panel { series: vec![all_nan, short_band, lone], ..Panel::default() }, negative];
     for (columns, row_height_mm, font_size_pt) in [(0, 0.0, 0.0), (9, f64::NAN, -1.0), (1, 1.0, 8.0)] {
         let spec = FigureSpec { panels: panels.clone(), columns, row_height_mm, font_size_pt, ..FigureSpec::default() };
