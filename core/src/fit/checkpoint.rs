@@ -28,7 +28,7 @@ pub(super) fn save<M: Module>(path: &Path, header: &Header, module: &M, optimize
     let bad = |reason: String| FitError::Checkpoint { path: path.to_owned(), reason };
     let mut reader = Reader(Vec::new());
     module.visit(&mut reader);
-    let flat = |t: &Tensor<1>| t.clone().into_data().into_vec::<f32>().expect("moments are f32");
+    let flat = |t: &Tensor<1>| t.clone().into_data().try_into_vec::<f32>().expect("moments are f32");
     let mut arrays: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
     for ((slot, moments), values) in optimizer.slots.iter().zip(&optimizer.moments).zip(reader.0) {
         arrays.push((format!("param/{}", slot.path), slot.shape.clone(), values));
@@ -70,7 +70,7 @@ pub(super) fn load<M: Module>(
     }
     let mut values = Vec::new();
     for (slot, moments) in optimizer.slots.iter().zip(&mut optimizer.moments) {
-        let mut array = |kind: &str| -> Result<Vec<f32>, FitError> {
+        let array = |kind: &str| -> Result<Vec<f32>, FitError> {
             let name = format!("{kind}/{}", slot.path);
             let view = file.tensor(&name).map_err(|e| not_ours(&e))?;
             if view.shape() != slot.shape || view.dtype() != Dtype::F32 {
@@ -90,7 +90,7 @@ struct Reader(Vec<Vec<f32>>);
 
 impl ModuleVisitor for Reader {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.push(param.val().inner().into_data().into_vec().expect("parameters are f32"));
+        self.0.push(param.val().inner().into_data().try_into_vec().expect("parameters are f32"));
     }
 }
 

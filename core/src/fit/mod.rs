@@ -165,8 +165,8 @@ mod tests {
     }
 
     fn numbers(module: &Affine) -> Vec<f32> {
-        let mut all: Vec<f32> = module.weight.val().into_data().into_vec().unwrap();
-        all.extend(module.bias.val().into_data().into_vec::<f32>().unwrap());
+        let mut all: Vec<f32> = module.weight.val().into_data().try_into_vec().unwrap();
+        all.extend(module.bias.val().into_data().try_into_vec::<f32>().unwrap());
         all
     }
 

@@ -84,7 +84,7 @@ fn is_cpu(device: &Device) -> bool {
 }
 
 fn values(tensor: Tensor<1>) -> Vec<f32> {
-    tensor.into_data().into_vec().expect("parameters and gradients are f32")
+    tensor.into_data().try_into_vec().expect("parameters and gradients are f32")
 }
 
 fn flat_tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {

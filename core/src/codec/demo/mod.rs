@@ -1,48 +1,147 @@
 //! The embedded codec: a 12.5 Hz, 64-dimensional β-VAE over 16 kHz speech.
+//!
+//! Latents are posterior means, standardized over the training speech, in the order of their variance in the signal. A latent
+//! sees nothing after its own 80 ms. The decoder looks one latent ahead; phases are then found for the whole excerpt at once
+//! (Griffin-Lim), offline: that last step is not causal. Without its nets the same file format holds the closed-form linear codec.
+
+mod closed_form;
+mod config;
+mod features;
+mod network;
+mod training;
+mod weights;
+
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::CodecError;
-use crate::audio::AudioClip;
+use crate::audio::stft::GriffinLim;
+use crate::audio::{self, AudioClip};
 use crate::latents::{CodecTag, Latents};
+use features::{Analysis, FIRST_SAMPLE, HOP_SAMPLES, PATCH, SAMPLE_RATE_HZ};
+use weights::Weights;
 
-/// The embedded codec with its weights loaded.
+pub use config::DemoCodecConfig;
+pub use network::NetworkConfig;
+pub use training::{CodecFitError, SpeechClip, fit_codec};
+pub use weights::{Header, Provenance};
+
+/// Momentum of Griffin-Lim: the best of those measured.
+const MOMENTUM: f32 = 0.99;
+/// Seed of the initial phases: the same latents give the same sound.
+const PHASE_SEED: u64 = 0;
+
+/// The codec with its weights loaded.
 #[derive(Debug)]
-pub struct DemoCodec {}
+pub struct DemoCodec {
+    weights: Weights,
+    hash: String,
+    analysis: Analysis,
+    device: Device,
+}
 
 impl DemoCodec {
     /// Loads the weights compiled into the program.
     pub fn embedded() -> Result<Self, CodecError> {
-        todo!()
+        Self::from_bytes(include_bytes!("../../../../assets/codec/demo-codec.safetensors"), "the embedded codec")
+    }
+
+    /// Loads the bytes of a weights file; `name` is what errors call it.
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self, CodecError> {
+        let device = Device::flex();
+        let weights = Weights::from_bytes(bytes, name, &device)?;
+        let analysis = Analysis::new((weights.header.config.network.n_bins - 1) * 2);
+        Ok(Self { weights, hash: blake3::hash(bytes).to_hex().to_string(), analysis, device })
+    }
+
+    /// How the weights were made.
+    pub fn header(&self) -> &Header {
+        &self.weights.header
     }
 
     /// Name, tap and weights hash.
     pub fn tag(&self) -> CodecTag {
-        todo!()
+        CodecTag { codec: "demo".to_owned(), tap: "posterior-mean".to_owned(), weights_hash: self.hash.clone() }
     }
 
     /// 16 000.
     pub fn sample_rate_hz(&self) -> u32 {
-        16_000
+        SAMPLE_RATE_HZ
     }
 
     /// 1 280 samples, 80 ms.
     pub fn hop_samples(&self) -> usize {
-        1_280
+        HOP_SAMPLES
     }
 
     /// 64.
     pub fn dim(&self) -> usize {
-        64
+        self.weights.header.config.network.latent_dim
     }
 
-    /// Posterior means, `ceil(samples / 1280)` frames.
+    /// Posterior means, `ceil(samples / 1280)` frames; frame `t` depends on samples before `1280 (t + 1)` alone (of the clip as it
+    /// is at 16 kHz: resampling from another rate looks ahead by its filter).
     pub fn encode(&self, clip: &AudioClip) -> Result<Latents, CodecError> {
-        let _ = clip;
-        todo!()
+        if clip.samples.is_empty() {
+            return Err(CodecError::Input("there are no samples to encode".to_owned()));
+        }
+        if let Some(at) = clip.samples.iter().position(|s| !s.is_finite()) {
+            return Err(CodecError::Input(format!("sample {at} is no number; the sound cannot be encoded")));
+        }
+        let clip = audio::resample(clip, SAMPLE_RATE_HZ).map_err(|e| CodecError::Input(e.to_string()))?;
+        let mut patches = self.analysis.patches(&clip.samples);
+        patches.iter_mut().for_each(|v| *v /= self.weights.header.scale);
+        let n = patches.len() / PATCH;
+        let patches = Tensor::from_data(TensorData::new(patches, [1, n, PATCH]), &self.device);
+        let mut values: Vec<f32> = self.weights.vae.encoder.forward(patches).0.into_data().try_into_vec().expect("latents are f32");
+        for frame in values.chunks_exact_mut(self.dim()) {
+            for ((z, mean), std) in frame.iter_mut().zip(&self.weights.latent_mean).zip(&self.weights.latent_std) {
+                *z = (*z - mean) / std;
+            }
+        }
+        let frame_rate_hz = f64::from(SAMPLE_RATE_HZ) / HOP_SAMPLES as f64;
+        Ok(Latents { values, dim: self.dim(), frame_rate_hz })
     }
 
     /// `n_frames × 1280` samples.
     pub fn decode(&self, latents: &Latents) -> Result<AudioClip, CodecError> {
-        let _ = latents;
-        todo!()
+        let n_frames = latents.n_frames();
+        let mut magnitudes = self.magnitudes(latents)?;
+        let config = &self.weights.header.config;
+        for frame in magnitudes.chunks_exact_mut(config.network.n_bins) {
+            expand(frame, config.expansion);
+        }
+        let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM, seed: PHASE_SEED };
+        let samples = self.analysis.synthesis.griffin_lim(&magnitudes, FIRST_SAMPLE, n_frames * HOP_SAMPLES, griffin_lim);
+        Ok(AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ })
     }
+
+    /// The network's part of decoding: short-time magnitudes `[8 · n_frames, n_bins]`. Those of latent `t` depend on latents up to
+    /// `t + 1` alone.
+    fn magnitudes(&self, latents: &Latents) -> Result<Vec<f32>, CodecError> {
+        let (dim, n_frames) = (self.dim(), latents.n_frames());
+        if latents.dim != dim || n_frames == 0 {
+            let message = format!("the demo codec decodes frames of {dim} values; given are {n_frames} of {}", latents.dim);
+            return Err(CodecError::Input(message));
+        }
+        if let Some(at) = latents.values.iter().position(|v| !v.is_finite()) {
+            let message = format!("latent frame {} holds a value that is no number; it cannot be decoded", at / dim);
+            return Err(CodecError::Input(message));
+        }
+        let (mean, std) = (&self.weights.latent_mean, &self.weights.latent_std);
+        let values: Vec<f32> = latents.values.iter().enumerate().map(|(i, z)| z * std[i % dim] + mean[i % dim]).collect();
+        let latents = Tensor::from_data(TensorData::new(values, [1, n_frames, dim]), &self.device);
+        let mut decoded: Vec<f32> = self.weights.vae.decoder.forward(latents).into_data().try_into_vec().expect("magnitudes are f32");
+        let scale = self.weights.header.scale;
+        decoded.iter_mut().for_each(|y| *y = (y.max(1e-3) * scale).powi(3));
+        Ok(decoded)
+    }
+}
+
+/// Raises to `power`, then restores the norm.
+fn expand(magnitudes: &mut [f32], power: f32) {
+    let norm = |m: &[f32]| m.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    let before = norm(magnitudes);
+    magnitudes.iter_mut().for_each(|m| *m = m.powf(power));
+    let gain = (before / norm(magnitudes).max(1e-20)) as f32;
+    magnitudes.iter_mut().for_each(|m| *m *= gain);
 }

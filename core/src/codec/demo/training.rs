@@ -1,0 +1,244 @@
+//! From a folder's worth of speech to a weights file: features once, the closed form, then the β-VAE from there.
+
+use std::path::Path;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+
+use super::DemoCodecConfig;
+use super::closed_form::{Example, LinearWeights, fit_linear, patch_scale};
+use super::features::{Analysis, FRAMES_PER_LATENT, N_MELS, PATCH, SAMPLE_RATE_HZ};
+use super::network::Vae;
+use super::weights::{Header, Provenance, Weights};
+use crate::audio::stft::mel_filterbank;
+use crate::audio::{self, AudioClip};
+use crate::codec::CodecError;
+use crate::fit::{self, FitError, ParamGroup, Task};
+use crate::job::JobCtx;
+
+/// One utterance to train on.
+#[derive(Clone, Debug)]
+pub struct SpeechClip {
+    /// Who speaks.
+    pub speaker: String,
+    /// What is heard, at any rate.
+    pub clip: AudioClip,
+}
+
+/// Why no codec came out.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecFitError {
+    /// The loop ended early.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// Sound that cannot be trained on, or weights that cannot be written.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// Fits the codec on `clips`, speakers in `config.held_out_speakers` left out, and gives the bytes of its weights file.
+///
+/// With `config.network.residual` false the result is the closed-form linear codec, in seconds.
+pub fn fit_codec(
+    ctx: &JobCtx,
+    clips: &[SpeechClip],
+    config: &DemoCodecConfig,
+    checkpoint: Option<&Path>,
+) -> Result<Vec<u8>, CodecFitError> {
+    let used: Vec<&SpeechClip> = clips.iter().filter(|c| !config.held_out_speakers.contains(&c.speaker)).collect();
+    let (examples, scale) = examples(ctx, &used, config)?;
+    ctx.progress.report("fit linear codec", 0, Some(1), "");
+    let linear = fit_linear(&examples, &config.network).map_err(CodecError::Input)?;
+    let mut vae = Vae::new(&config.network, &mut StdRng::seed_from_u64(ctx.seed), &ctx.device);
+    set_linear(&mut vae, linear, &ctx.device);
+    ctx.progress.report("fit linear codec", 1, Some(1), "");
+    let mut steps = 0;
+    if config.network.residual {
+        let task = CodecTask { examples, config: config.clone(), mel_of_bins: mel_of_bins(config, &ctx.device) };
+        vae = fit::fit(ctx, &task, vae, &config.fit, checkpoint)?.module;
+        steps = config.fit.steps;
+        return finish(ctx, vae, &task.examples, &used, config, scale, steps);
+    }
+    finish(ctx, vae, &examples, &used, config, scale, steps)
+}
+
+/// Measures the latents of the training speech and packs the file.
+fn finish(
+    ctx: &JobCtx,
+    vae: Vae,
+    examples: &[Example],
+    used: &[&SpeechClip],
+    config: &DemoCodecConfig,
+    scale: f32,
+    steps: u64,
+) -> Result<Vec<u8>, CodecFitError> {
+    let mut latents = Vec::new();
+    for example in examples {
+        let patches = tensor3(example.patches.clone(), [1, example.patches.len() / PATCH, PATCH], &ctx.device);
+        latents.extend(vae.encoder.forward(patches).0.into_data().try_into_vec::<f32>().expect("latents are f32"));
+    }
+    let (latent_mean, latent_std) = moments(&latents, config.network.latent_dim);
+    let provenance = Provenance {
+        seed: ctx.seed,
+        steps,
+        n_utterances: used.len(),
+        seconds: used.iter().map(|c| c.clip.duration_sec()).sum(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let header = Header { config: config.clone(), provenance, scale };
+    Ok(Weights { header, vae, latent_mean, latent_std }.to_bytes()?)
+}
+
+fn moments(values: &[f32], dim: usize) -> (Vec<f32>, Vec<f32>) {
+    let n = (values.len() / dim) as f64;
+    let column = |d: usize| values[d..].iter().step_by(dim).map(|&v| f64::from(v));
+    let mean: Vec<f64> = (0..dim).map(|d| column(d).sum::<f64>() / n).collect();
+    let std = (0..dim).map(|d| (column(d).map(|v| (v - mean[d]).powi(2)).sum::<f64>() / n).sqrt().max(1e-4));
+    (mean.iter().map(|&m| m as f32).collect(), std.map(|s| s as f32).collect())
+}
+
+/// Features of all clips, divided by their common scale.
+fn examples(ctx: &JobCtx, clips: &[&SpeechClip], config: &DemoCodecConfig) -> Result<(Vec<Example>, f32), CodecFitError> {
+    let analysis = Analysis::new((config.network.n_bins - 1) * 2);
+    let mut examples = Vec::with_capacity(clips.len());
+    for (i, speech) in clips.iter().enumerate() {
+        ctx.cancel.check().map_err(FitError::from)?;
+        let clip = audio::resample(&speech.clip, SAMPLE_RATE_HZ).map_err(|e| CodecError::Input(e.to_string()))?;
+        if let Some(at) = clip.samples.iter().position(|s| !s.is_finite()) {
+            let message = format!("utterance {i} of speaker {}: sample {at} is no number", speech.speaker);
+            return Err(CodecError::Input(message).into());
+        }
+        examples.push(Example { patches: analysis.patches(&clip.samples), targets: analysis.targets(&clip.samples) });
+        ctx.progress.report("features", i as u64 + 1, Some(clips.len() as u64), "");
+    }
+    let scale = patch_scale(examples.iter().map(|e| e.patches.as_slice()));
+    for example in &mut examples {
+        example.patches.iter_mut().chain(&mut example.targets).for_each(|v| *v /= scale);
+    }
+    Ok((examples, scale))
+}
+
+fn set_linear(vae: &mut Vae, linear: LinearWeights, device: &Device) {
+    let matrix = |v: Vec<f32>, rows: usize| {
+        let columns = v.len() / rows;
+        Param::from_data(TensorData::new(v, [rows, columns]), device)
+    };
+    let vector = |v: Vec<f32>| {
+        let n = v.len();
+        Some(Param::from_data(TensorData::new(v, [n]), device))
+    };
+    let context = linear.decoder.len() / PATCH;
+    vae.encoder.skip.weight = matrix(linear.encoder, PATCH);
+    vae.encoder.skip.bias = vector(linear.encoder_bias);
+    vae.decoder.skip.weight = matrix(linear.decoder, context);
+    vae.decoder.skip.bias = vector(linear.decoder_bias);
+    vae.decoder.spread.weight = matrix(linear.spread, N_MELS);
+}
+
+/// The mel bank over the decoder's bins, `[n_bins, n_mels]`.
+fn mel_of_bins(config: &DemoCodecConfig, device: &Device) -> Tensor<2> {
+    let n_bins = config.network.n_bins;
+    let bank = mel_filterbank(N_MELS, (n_bins - 1) * 2, SAMPLE_RATE_HZ, 20.0, 8_000.0);
+    Tensor::<2>::from_data(TensorData::new(bank, [N_MELS, n_bins]), device).transpose()
+}
+
+fn tensor3(values: Vec<f32>, shape: [usize; 3], device: &Device) -> Tensor<3> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// The β-VAE as the loop sees it.
+struct CodecTask {
+    examples: Vec<Example>,
+    config: DemoCodecConfig,
+    mel_of_bins: Tensor<2>,
+}
+
+/// One batch of excerpts.
+struct Batch {
+    /// `[batch, time, 640]`
+    patches: Tensor<3>,
+    /// `[batch · 8 · time, n_bins]`
+    targets: Tensor<2>,
+    /// Standard normal, `[batch, time, dim]`.
+    noise: Tensor<3>,
+}
+
+impl Task for CodecTask {
+    type Module = Vae;
+    type Batch = Batch;
+
+    fn name(&self) -> String {
+        "demo codec".to_owned()
+    }
+
+    fn batch(&self, rng: &mut StdRng, device: &Device) -> Batch {
+        let (b, t, bins) = (self.config.batch, self.config.segment_latents, self.config.network.n_bins);
+        let long: Vec<&Example> = self.examples.iter().filter(|e| e.patches.len() >= t * PATCH).collect();
+        let starts: Vec<usize> = long.iter().map(|e| e.patches.len() / PATCH - t + 1).collect();
+        let total: usize = starts.iter().sum();
+        let (mut patches, mut targets) = (Vec::with_capacity(b * t * PATCH), Vec::with_capacity(b * t * FRAMES_PER_LATENT * bins));
+        for _ in 0..b {
+            let mut start = rng.random_range(0..total);
+            let chosen = starts
+                .iter()
+                .position(|&n| {
+                    start < n || {
+                        start -= n;
+                        false
+                    }
+                })
+                .expect("the starts sum to total");
+            let db = rng.random_range(-1.0..1.0) * self.config.gain_jitter_db;
+            let gain = 10_f32.powf(db / 60.0); // 20 dB a decade, to the power 1/3
+            let take = |values: &[f32], width: usize, out: &mut Vec<f32>| {
+                out.extend(values[start * width..(start + t) * width].iter().map(|v| v * gain));
+            };
+            take(&long[chosen].patches, PATCH, &mut patches);
+            take(&long[chosen].targets, FRAMES_PER_LATENT * bins, &mut targets);
+        }
+        let dim = self.config.network.latent_dim;
+        let noise = (0..b * t * dim).map(|_| rng.sample(StandardNormal)).collect();
+        Batch {
+            patches: tensor3(patches, [b, t, PATCH], device),
+            targets: Tensor::from_data(TensorData::new(targets, [b * t * FRAMES_PER_LATENT, bins]), device),
+            noise: tensor3(noise, [b, t, dim], device),
+        }
+    }
+
+    /// L1 + L2 on compressed magnitudes and on the compressed mel of the decoded magnitudes, + β · KL.
+    fn loss(&self, vae: &Vae, batch: Batch, _rng: &mut StdRng) -> Tensor<1> {
+        let (mean, log_variance) = vae.encoder.forward(batch.patches.clone());
+        let log_variance = log_variance.expect("a network that is trained has nets");
+        let latents = mean.clone() + log_variance.clone().mul_scalar(0.5).exp() * batch.noise;
+        let decoded = vae.decoder.forward(latents);
+        let [b, frames, bins] = decoded.dims();
+        let decoded = decoded.reshape([b * frames, bins]);
+        let magnitude_loss = distance(decoded.clone() - batch.targets);
+        let mel_loss = distance(self.mel(decoded) - batch.patches.reshape([b * frames, N_MELS]));
+        let kl = (mean.square() + log_variance.clone().exp() - log_variance).mean().sub_scalar(1.0).mul_scalar(0.5);
+        magnitude_loss + mel_loss + kl.mul_scalar(self.config.beta)
+    }
+
+    fn group(&self, path: &str, rank: usize) -> ParamGroup {
+        if path.contains(".skip.") || path.contains(".spread.") {
+            return ParamGroup { lr_scale: self.config.skip_lr_scale, decay_scale: 0.0 };
+        }
+        ParamGroup { decay_scale: if path.ends_with(".taps") { 0.0 } else { ParamGroup::by_rank(rank).decay_scale }, lr_scale: 1.0 }
+    }
+}
+
+impl CodecTask {
+    /// Compressed mel of compressed magnitudes. Both are divided by the same scale, and the bank is linear, so the scale cancels.
+    fn mel(&self, compressed: Tensor<2>) -> Tensor<2> {
+        let positive = compressed.clamp_min(1e-3);
+        let magnitudes = positive.clone() * positive.clone() * positive;
+        magnitudes.matmul(self.mel_of_bins.clone()).add_scalar(1e-7).log().mul_scalar(1.0 / 3.0).exp()
+    }
+}
+
+fn distance(error: Tensor<2>) -> Tensor<1> {
+    error.clone().abs().mean() + error.square().mean()
+}
