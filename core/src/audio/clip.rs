@@ -43,6 +43,12 @@ pub enum AudioError {
         /// The file.
         path: PathBuf,
     },
+    /// A sound that must not be silent is.
+    #[error("{path}: is silent")]
+    Silent {
+        /// The file, or which of two sounds.
+        path: PathBuf,
+    },
     /// A rate that cannot be converted.
     #[error("cannot resample from {from} Hz to {to} Hz")]
     Rate {

@@ -186,22 +186,31 @@ impl Workspace {
     }
 }
 
-/// Triangles on the HTK mel scale (2595·log10(1 + f/700)), each scaled to sum to 1: `[n_mels, n_fft/2 + 1]`.
+/// [`mel_triangles`], each scaled to sum to 1: `[n_mels, n_fft/2 + 1]`.
 pub fn mel_filterbank(n_mels: usize, n_fft: usize, sample_rate_hz: u32, low_hz: f64, high_hz: f64) -> Vec<f32> {
+    let mut bank = mel_triangles(n_mels, n_fft, sample_rate_hz, low_hz, high_hz);
+    for row in bank.chunks_exact_mut(n_fft / 2 + 1) {
+        let sum: f64 = row.iter().map(|&w| f64::from(w)).sum();
+        if sum > 0.0 {
+            row.iter_mut().for_each(|w| *w = (f64::from(*w) / sum) as f32);
+        }
+    }
+    bank
+}
+
+/// Triangles of height 1 on the HTK mel scale (2595·log10(1 + f/700)): `[n_mels, n_fft/2 + 1]`.
+pub fn mel_triangles(n_mels: usize, n_fft: usize, sample_rate_hz: u32, low_hz: f64, high_hz: f64) -> Vec<f32> {
     let mel = |hz: f64| 2595.0 * (1.0 + hz / 700.0).log10();
     let hz = |mel: f64| 700.0 * (10_f64.powf(mel / 2595.0) - 1.0);
     let (low, high) = (mel(low_hz), mel(high_hz));
     let edge = |i: usize| hz(low + (high - low) * i as f64 / (n_mels + 1) as f64);
-    let n_bins = n_fft / 2 + 1;
-    let mut bank = Vec::with_capacity(n_mels * n_bins);
+    let bin_hz = |k: usize| k as f64 * f64::from(sample_rate_hz) / n_fft as f64;
+    let mut bank = Vec::with_capacity(n_mels * (n_fft / 2 + 1));
     for m in 0..n_mels {
         let (left, center, right) = (edge(m), edge(m + 1), edge(m + 2));
-        let weights: Vec<f64> = (0..n_bins)
-            .map(|k| k as f64 * f64::from(sample_rate_hz) / n_fft as f64)
-            .map(|f| ((f - left) / (center - left)).min((right - f) / (right - center)).max(0.0))
-            .collect();
-        let sum: f64 = weights.iter().sum();
-        bank.extend(weights.iter().map(|w| if sum > 0.0 { (w / sum) as f32 } else { 0.0 }));
+        bank.extend(
+            (0..=n_fft / 2).map(bin_hz).map(|f| ((f - left) / (center - left)).min((right - f) / (right - center)).max(0.0) as f32),
+        );
     }
     bank
 }

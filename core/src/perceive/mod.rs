@@ -1,15 +1,23 @@
 //! What can be measured of a sound against its reference.
+//!
+//! Measures are defined as the peer and the literature define them, so that numbers can be compared across tools; nothing here judges
+//! whether a difference is heard.
 
-use crate::audio::{AudioClip, AudioError};
+mod mel;
+mod si_sdr;
 
-/// Mean |ln max(mel, 1e-5) − ln max(mel̂, 1e-5)|: 80 HTK bands of the power spectrum, n_fft 1024, hop 256 (the peer's definition).
-pub fn mel_distance(reference: &AudioClip, degraded: &AudioClip) -> Result<f64, AudioError> {
-    let _ = (reference, degraded);
-    todo!()
-}
+pub use mel::{mel_distance, mel_power};
+pub use si_sdr::si_sdr_db;
 
-/// Scale-invariant signal-to-distortion ratio in dB (Le Roux et al., 2019), means removed.
-pub fn si_sdr_db(reference: &AudioClip, degraded: &AudioClip) -> Result<f64, AudioError> {
-    let _ = (reference, degraded);
-    todo!()
+use crate::audio::{self, AudioClip, AudioError};
+
+/// Both sounds at the rate of the reference, cut to the shorter one.
+fn matched(reference: &AudioClip, degraded: &AudioClip) -> Result<(Vec<f32>, Vec<f32>), AudioError> {
+    let degraded = audio::resample(degraded, reference.sample_rate_hz)?;
+    let n = reference.samples.len().min(degraded.samples.len());
+    if n == 0 {
+        let which = if reference.samples.is_empty() { "the reference sound" } else { "the degraded sound" };
+        return Err(AudioError::Empty { path: which.into() });
+    }
+    Ok((reference.samples[..n].to_vec(), degraded.samples[..n].to_vec()))
 }

@@ -1,4 +1,6 @@
 //! Other coordinates for latents: standardized, principal components.
+//!
+//! Closed-form representations only; learned ones train through `fit`.
 
 mod normalize;
 mod pca;
