@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
+use driftscope_numerics::fourier::{Complex, ComplexToReal, RealToComplex, plan_forward, plan_inverse};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
-use realfft::num_complex::Complex;
-use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
 /// Window energy below which synthesis fades instead of dividing (a full overlap of Hann windows at a quarter hop gives 1.5).
 const MIN_ENERGY: f32 = 0.02;
@@ -49,8 +48,7 @@ impl Stft {
             .map(|i| 0.5 - 0.5 * (2.0 * std::f64::consts::PI * i as f64 / window_samples as f64).cos())
             .map(|w| w as f32)
             .collect();
-        let mut planner = RealFftPlanner::new();
-        Self { window, hop: hop_samples, n_fft, forward: planner.plan_fft_forward(n_fft), inverse: planner.plan_fft_inverse(n_fft) }
+        Self { window, hop: hop_samples, n_fft, forward: plan_forward(n_fft), inverse: plan_inverse(n_fft) }
     }
 
     /// Frequency bins of a frame, `n_fft / 2 + 1`.

@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use faer::linalg::matmul::matmul;
-use faer::linalg::solvers::Solve;
-use faer::{Accum, Mat, MatRef, Par, Side as Triangle};
+use driftscope_numerics::linear::{Accum, Mat, MatRef, multiply, solve_positive_definite};
 
 use crate::context::Corpus;
 use crate::job::{Cancelled, JobCtx};
@@ -107,7 +105,7 @@ pub(super) fn fit_horizons(
 fn lag_products(frames: &Frames, n_lags: usize) -> Mat<f64> {
     let n = frames.values.len() / frames.dim - n_lags;
     let mut products = Mat::zeros(frames.dim, n_lags * frames.dim);
-    matmul(&mut products, Accum::Replace, frames.rows(0, n, 1).transpose(), frames.rows(0, n, n_lags), 1.0, Par::rayon(0));
+    multiply(products.as_mut(), Accum::Replace, frames.rows(0, n, 1).transpose(), frames.rows(0, n, n_lags), 1.0);
     products
 }
 
@@ -149,7 +147,7 @@ fn cross_products(frames: &Frames, window: usize, horizon: usize, lags: &Mat<f64
         cross.submatrix_mut(i * dim, 0, dim, dim).copy_from(lags.subcols(lag * dim, dim));
     }
     let targets = heads.subcols((window - 1 + horizon) * dim, dim);
-    matmul(&mut cross, Accum::Add, heads.subcols(0, window * dim).transpose(), targets, -1.0, Par::rayon(0));
+    multiply(cross.as_mut(), Accum::Add, heads.subcols(0, window * dim).transpose(), targets, -1.0);
     cross
 }
 
@@ -167,8 +165,8 @@ impl<'a> Moments<'a> {
         }
         let heads = heads.subcols(0, window * dim);
         let tails = sticking_out(frames, window, Edge::End);
-        matmul(&mut gram, Accum::Add, heads.transpose(), heads, -1.0, Par::rayon(0));
-        matmul(&mut gram, Accum::Add, tails.transpose(), &tails, -1.0, Par::rayon(0));
+        multiply(gram.as_mut(), Accum::Add, heads.transpose(), heads, -1.0);
+        multiply(gram.as_mut(), Accum::Add, tails.transpose(), tails.as_ref(), -1.0);
         let mut context_sum = vec![0.0; window * dim];
         let mut n_rows = 0;
         for &(start, n) in frames.spans.values() {
@@ -192,8 +190,8 @@ impl<'a> Moments<'a> {
         let starts: Vec<usize> = ends.iter().map(|end| end - horizon + 1 - self.window).collect();
         let windows = gather(self.frames, &starts, self.window);
         let targets = gather(self.frames, &ends.iter().map(|end| end - 1).collect::<Vec<_>>(), 1);
-        matmul(&mut self.gram, Accum::Add, windows.transpose(), &windows, -1.0, Par::rayon(0));
-        matmul(cross_before, Accum::Add, windows.transpose(), &targets, -1.0, Par::rayon(0));
+        multiply(self.gram.as_mut(), Accum::Add, windows.transpose(), windows.as_ref(), -1.0);
+        multiply(cross_before.as_mut(), Accum::Add, windows.transpose(), targets.as_ref(), -1.0);
         for start in &starts {
             let window = &self.frames.values[start * dim..(start + self.window) * dim];
             self.context_sum.iter_mut().zip(window).for_each(|(s, x)| *s -= x);
@@ -214,10 +212,7 @@ impl<'a> Moments<'a> {
             product - n * context_mean[i] * target_mean[j]
         });
         // λ > 0 makes the matrix positive definite; when it is not, the latents hold NaN or λ is 0 with too few rows.
-        let weights = match centered.llt(Triangle::Lower) {
-            Ok(factor) => factor.solve(&right),
-            Err(_) => Mat::from_fn(p, 2 * dim, |_, _| f64::NAN),
-        };
+        let weights = solve_positive_definite(centered.as_ref(), right.as_ref()).unwrap_or_else(|| Mat::from_fn(p, 2 * dim, |_, _| f64::NAN));
         let bias = (0..2 * dim).map(|j| target_mean[j] - (0..p).map(|i| context_mean[i] * weights[(i, j)]).sum::<f64>()).collect();
         HorizonRidge { horizon, window: self.window, weights, bias }
     }
@@ -267,7 +262,7 @@ impl HorizonRidge {
             let starts: Vec<usize> = at.iter().map(|t| t + 1 - self.horizon - self.window).collect();
             let windows = gather(frames, &starts, self.window);
             let mut predicted = Mat::from_fn(at.len(), self.bias.len(), |_, j| self.bias[j]);
-            matmul(&mut predicted, Accum::Add, &windows, &self.weights, 1.0, Par::rayon(0));
+            multiply(predicted.as_mut(), Accum::Add, windows.as_ref(), self.weights.as_ref(), 1.0);
             for (row, &t) in at.iter().enumerate() {
                 let predicted: Vec<f64> = predicted.row(row).iter().copied().collect();
                 raw.add(&predicted, frames.frame(t), frames.frame(t - 1), &scale);

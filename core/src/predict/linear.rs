@@ -1,10 +1,7 @@
 //! Ridge regression from standardized windows, in closed form.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::linalg::solvers::Solve;
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use driftscope_numerics::linear::{Accum, Mat, MatMut, MatRef, add_gram_lower, multiply, multiply_f32, solve_positive_definite};
 
 use super::Prediction;
 use super::network::InputScaling;
@@ -45,7 +42,7 @@ impl Ridge {
         for (context, out) in contexts.chunks(BLOCK_ROWS * p.max(1)).zip(out.chunks_mut(BLOCK_ROWS * q.max(1))) {
             let rows = out.len() / q.max(1);
             let z = Mat::from_fn(rows, p, |i, j| (context[i * p + j] - self.input_mean[j % dim]) / self.input_std[j % dim]);
-            matmul(MatMut::from_row_major_slice_mut(out, rows, q), Accum::Add, &z, weights, 1.0, Par::rayon(0));
+            multiply_f32(MatMut::from_row_major_slice_mut(out, rows, q), Accum::Add, z.as_ref(), weights, 1.0);
         }
         out
     }
@@ -139,9 +136,8 @@ pub(super) fn fit_rows(ctx: &JobCtx, rows: &impl Rows, lambda: f64) -> Result<Ri
         ctx.cancel.check()?;
         ctx.progress.report("fit ridge", start as u64, Some(n as u64), "");
         let (z, y) = centered_block(rows, &moments, start, BLOCK_ROWS.min(n - start));
-        let (full, lower) = (BlockStructure::Rectangular, BlockStructure::TriangularLower);
-        triangular::matmul(&mut gram, lower, Accum::Add, z.transpose(), full, &z, full, 1.0, Par::rayon(0));
-        matmul(&mut cross, Accum::Add, z.transpose(), &y, 1.0, Par::rayon(0));
+        add_gram_lower(gram.as_mut(), z.as_ref());
+        multiply(cross.as_mut(), Accum::Add, z.transpose(), y.as_ref(), 1.0);
         target_squares.iter_mut().enumerate().for_each(|(j, squares)| *squares += y.col(j).squared_norm_l2());
     }
     ctx.cancel.check()?;
@@ -172,10 +168,7 @@ fn effective_penalty(gram: &Mat<f64>, lambda: f64) -> f64 {
 fn solve(mut gram: Mat<f64>, cross: &Mat<f64>, lambda: f64) -> Mat<f64> {
     let p = gram.nrows();
     (0..p).for_each(|i| gram[(i, i)] += lambda);
-    match gram.llt(Side::Lower) {
-        Ok(factor) => factor.solve(cross),
-        Err(_) => Mat::from_fn(p, cross.ncols(), |_, _| f64::NAN),
-    }
+    solve_positive_definite(gram.as_ref(), cross.as_ref()).unwrap_or_else(|| Mat::from_fn(p, cross.ncols(), |_, _| f64::NAN))
 }
 
 fn floored(variance: f64) -> f64 {

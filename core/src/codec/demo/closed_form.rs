@@ -1,8 +1,7 @@
 //! The linear codec in closed form: principal components of patches, a ridge from latents in context back to patches, and a
 //! ridge from mel bands to bins. It is the floor that the trained network is compared with, and what it starts from.
 
-use faer::linalg::solvers::Solve;
-use faer::{Mat, MatRef, Side};
+use driftscope_numerics::linear::{Accum, Mat, MatRef, multiply, solve_positive_definite, symmetric_eigen};
 
 use super::features::{FRAMES_PER_LATENT, N_MELS, PATCH};
 use super::network::NetworkConfig;
@@ -72,7 +71,7 @@ fn principal_components(examples: &[Example], dim: usize) -> Result<(Vec<f64>, M
     let (mut n, mut mean) = (0_usize, vec![0_f64; PATCH]);
     for example in examples {
         let x = matrix(&example.patches, PATCH);
-        moments += x.transpose() * &x;
+        multiply(moments.as_mut(), Accum::Add, x.transpose(), x.as_ref(), 1.0);
         n += x.nrows();
         for row in example.patches.chunks_exact(PATCH) {
             mean.iter_mut().zip(row).for_each(|(m, &v)| *m += f64::from(v));
@@ -83,8 +82,7 @@ fn principal_components(examples: &[Example], dim: usize) -> Result<(Vec<f64>, M
     }
     mean.iter_mut().for_each(|m| *m /= n as f64);
     let covariance = Mat::from_fn(PATCH, PATCH, |i, j| moments[(i, j)] / n as f64 - mean[i] * mean[j]);
-    let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(|e| format!("no principal components: {e:?}"))?;
-    let (vectors, values) = (eigen.U(), eigen.S().column_vector());
+    let (values, vectors) = symmetric_eigen(covariance.as_ref()).ok_or("the features hold numbers that are not finite")?;
     let components = Mat::from_fn(PATCH, dim, |p, d| {
         let column = vectors.col(PATCH - 1 - d);
         let largest = column.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(1.0);
@@ -95,7 +93,9 @@ fn principal_components(examples: &[Example], dim: usize) -> Result<(Vec<f64>, M
 
 fn project(patches: &[f32], encoder: &[f32], bias: &[f32]) -> Vec<f32> {
     let dim = bias.len();
-    let z = matrix(patches, PATCH) * matrix(encoder, dim);
+    let x = matrix(patches, PATCH);
+    let mut z = Mat::zeros(x.nrows(), dim);
+    multiply(z.as_mut(), Accum::Replace, x.as_ref(), matrix(encoder, dim).as_ref(), 1.0);
     (0..z.nrows()).flat_map(|t| (0..dim).map(move |d| (t, d))).map(|(t, d)| z[(t, d)] as f32 + bias[d]).collect()
 }
 
@@ -132,8 +132,8 @@ impl Ridge {
 
     fn add(&mut self, x: &[f32], y: &[f32]) {
         let (x, y) = (matrix(x, self.inputs.nrows()), matrix(y, self.outputs.ncols()));
-        self.inputs += x.transpose() * &x;
-        self.outputs += x.transpose() * &y;
+        multiply(self.inputs.as_mut(), Accum::Add, x.transpose(), x.as_ref(), 1.0);
+        multiply(self.outputs.as_mut(), Accum::Add, x.transpose(), y.as_ref(), 1.0);
     }
 
     /// Weights `[n_inputs, n_outputs]` row-major.
@@ -141,8 +141,8 @@ impl Ridge {
         for i in 0..self.inputs.nrows() {
             self.inputs[(i, i)] += LAMBDA;
         }
-        let factor = self.inputs.llt(Side::Lower).map_err(|e| format!("no ridge solution: {e:?}"))?;
-        Ok(row_major(factor.solve(&self.outputs).as_ref()))
+        let weights = solve_positive_definite(self.inputs.as_ref(), self.outputs.as_ref()).ok_or("no ridge solution: the features repeat each other")?;
+        Ok(row_major(weights.as_ref()))
     }
 }
 

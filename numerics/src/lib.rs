@@ -1,0 +1,7 @@
+//! The two generic numeric libraries that everything above uses, instantiated once for the number types of this project.
+//!
+//! rustfft and faer are compiled where their type parameters are chosen: some six thousand functions that would otherwise be
+//! optimized again with every change of `driftscope-core`. Nothing of the domain is here.
+
+pub mod fourier;
+pub mod linear;
