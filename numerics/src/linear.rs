@@ -2,8 +2,8 @@
 
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::solvers::Solve;
-use faer::{Par, Side};
 pub use faer::{Accum, Mat, MatMut, MatRef};
+use faer::{Par, Side};
 
 /// `out = alpha·a·b`, or `out += alpha·a·b`.
 pub fn multiply(out: MatMut<'_, f64>, accumulate: Accum, a: MatRef<'_, f64>, b: MatRef<'_, f64>, alpha: f64) {

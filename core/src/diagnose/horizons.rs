@@ -212,7 +212,8 @@ impl<'a> Moments<'a> {
             product - n * context_mean[i] * target_mean[j]
         });
         // λ > 0 makes the matrix positive definite; when it is not, the latents hold NaN or λ is 0 with too few rows.
-        let weights = solve_positive_definite(centered.as_ref(), right.as_ref()).unwrap_or_else(|| Mat::from_fn(p, 2 * dim, |_, _| f64::NAN));
+        let weights =
+            solve_positive_definite(centered.as_ref(), right.as_ref()).unwrap_or_else(|| Mat::from_fn(p, 2 * dim, |_, _| f64::NAN));
         let bias = (0..2 * dim).map(|j| target_mean[j] - (0..p).map(|i| context_mean[i] * weights[(i, j)]).sum::<f64>()).collect();
         HorizonRidge { horizon, window: self.window, weights, bias }
     }

@@ -1,9 +1,8 @@
 //! Principal components of frames.
 //!
-//! The covariance is summed in f64 block by block, so the rows are never all in memory at once, and diagonalized (faer).
+//! The covariance is summed in f64 block by block, so the rows are never all in memory at once, and diagonalized.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Side};
+use driftscope_numerics::linear::{Accum, Mat, MatRef, multiply, symmetric_eigen};
 
 /// Rows that are multiplied at once.
 const BLOCK_ROWS: usize = 1024;
@@ -26,15 +25,14 @@ impl Pca {
     pub fn fit<'a>(rows: impl Iterator<Item = &'a [f32]>, dim: usize, n_components: usize) -> Self {
         let Moments { n, mean, scatter } = Moments::of(rows, dim);
         let denominator = (n as f64 - 1.0).max(1.0);
-        let eigen = scatter.self_adjoint_eigen(Side::Lower).expect("a symmetric matrix of finite numbers has eigenvectors");
-        let (values, vectors) = (eigen.S().column_vector(), eigen.U());
+        let (values, vectors) = symmetric_eigen(scatter.as_ref()).expect("a symmetric matrix of finite numbers has eigenvectors");
         let mut pca = Self {
             mean: mean.iter().map(|&m| m as f32).collect(),
             components: Vec::with_capacity(n_components.min(dim) * dim),
             variance: Vec::with_capacity(n_components.min(dim)),
             total_variance: (0..dim).map(|d| scatter[(d, d)]).sum::<f64>() / denominator,
         };
-        // faer sorts eigenvalues upwards.
+        // Eigenvalues come in ascending order.
         for i in (0..dim).rev().take(n_components) {
             let direction: Vec<f64> = (0..dim).map(|d| vectors[(d, i)]).collect();
             let largest = direction.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(1.0);
@@ -99,7 +97,7 @@ impl Moments {
             self.mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
         }
         let rows = MatRef::from_row_major_slice(block, n_rows, dim);
-        matmul(&mut self.scatter, Accum::Add, rows.transpose(), rows, 1.0, faer::get_global_parallelism());
+        multiply(self.scatter.as_mut(), Accum::Add, rows.transpose(), rows, 1.0);
     }
 }
 

@@ -141,7 +141,8 @@ impl Ridge {
         for i in 0..self.inputs.nrows() {
             self.inputs[(i, i)] += LAMBDA;
         }
-        let weights = solve_positive_definite(self.inputs.as_ref(), self.outputs.as_ref()).ok_or("no ridge solution: the features repeat each other")?;
+        let weights = solve_positive_definite(self.inputs.as_ref(), self.outputs.as_ref())
+            .ok_or("no ridge solution: the features repeat each other")?;
         Ok(row_major(weights.as_ref()))
     }
 }
