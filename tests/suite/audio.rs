@@ -86,3 +86,24 @@ fn a_flac_that_ends_early_is_refused() {
         assert!(message.starts_with("cut.flac: not readable as WAV, FLAC, MP3 or Ogg Vorbis ("), "{kept} bytes: {message}");
     }
 }
+
+/// Half a second of 440 Hz at amplitude 0.5, 16 kHz (`sounds/make.py`); the FLAC is stereo with half of it on the right.
+#[test]
+fn every_format_gives_the_tone() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sounds");
+    for (name, gain, n_samples, tolerance) in [("tone.flac", 0.75, 8_000..=8_000, 5e-5), ("tone.ogg", 1.0, 8_000..=8_000, 0.05), ("tone.mp3", 1.0, 8_000..=9_500, 0.05)] {
+        let clip = audio::read(&folder.join(name)).unwrap();
+        assert_eq!(clip.sample_rate_hz, 16_000);
+        assert!(n_samples.contains(&clip.samples.len()), "{name}: {} samples", clip.samples.len());
+        let tone = |i: usize| (gain * 0.5 * (std::f64::consts::TAU * 440.0 * i as f64 / 16_000.0).sin()) as f32;
+        let error = (1_000..7_000).map(|i| (clip.samples[i] - tone(i)).abs()).fold(0.0, f32::max);
+        assert!(error < tolerance, "{name}: off by {error}");
+        let whole = fs::read(folder.join(name)).unwrap();
+        for kept in [0, 3, whole.len() / 2, whole.len() - 1] {
+            // Ogg and MP3 do not say how long they should be: a shorter tone is what they hold. Never a panic, never an empty clip.
+            if let Ok(cut) = audio::read_bytes(&whole[..kept], name) {
+                assert!(name != "tone.flac" && !cut.samples.is_empty(), "{name} cut at {kept}");
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! metadata of 30,000 utterances must not become a tree in memory when only its attributes are wanted.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -47,8 +47,18 @@ impl Group {
         Ok(Some(Self { version: ZarrVersion::V2, attributes }))
     }
 
-    /// Writes the group's files into `folder`.
+    /// Writes the group's files into `folder`, each beside and renamed.
     pub(super) fn write(&self, folder: &Path) -> Result<(), StoreError> {
+        self.write_files(folder, |path, text| disk::write_beside(path, |file| file.write_all(text)))
+    }
+
+    /// Writes the group's files into a `folder` that is itself to be renamed when whole.
+    pub(super) fn write_unfinished(&self, folder: &Path) -> Result<(), StoreError> {
+        fs::create_dir(folder).map_err(|source| StoreError::Io { path: folder.into(), source })?;
+        self.write_files(folder, |path, text| fs::write(path, text))
+    }
+
+    fn write_files(&self, folder: &Path, write: impl Fn(&Path, &[u8]) -> io::Result<()>) -> Result<(), StoreError> {
         let files = match self.version {
             ZarrVersion::V2 => vec![(".zgroup", json!({"zarr_format": 2})), (".zattrs", json!(self.attributes))],
             ZarrVersion::V3 => {
@@ -57,7 +67,7 @@ impl Group {
         };
         for (name, content) in files {
             let path = folder.join(name);
-            disk::write_beside(&path, |file| write!(file, "{content:#}")).map_err(|source| StoreError::Io { path, source })?;
+            write(&path, format!("{content:#}").as_bytes()).map_err(|source| StoreError::Io { path, source })?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,10 +78,7 @@ impl StoreWriter {
         self.check(&target, utterance, latents, energy)?;
         let part = disk::name_beside(&target);
         let written = self.write_group(&part, utterance, latents, energy).and_then(|()| {
-            if target.exists() {
-                fs::remove_dir_all(&target).map_err(|source| StoreError::Io { path: target.clone(), source })?;
-            }
-            fs::rename(&part, &target).map_err(|source| StoreError::Io { path: target.clone(), source })
+            replace_folder(&part, &target).map_err(|source| StoreError::Io { path: target.clone(), source })
         });
         if written.is_err() {
             // The error that ended the writing is the one to report.
@@ -168,7 +166,7 @@ impl StoreWriter {
             "audio_path": utterance.audio_path.as_ref().map_or_else(String::new, |p| p.to_string_lossy().into_owned()),
         });
         let Value::Object(attributes) = attributes else { unreachable!("json! of braces is an object") };
-        Group { version: self.version, attributes }.write(folder)?;
+        Group { version: self.version, attributes }.write_unfinished(folder)?;
         let timestamps: Vec<f32> = (0..n_frames).map(|t| (t as f64 / self.frame_rate_hz) as f32).collect();
         self.write_array(folder, "x", &[n_frames as u64, self.dim as u64], &latents.values)?;
         self.write_array(folder, "energy", &[n_frames as u64], energy)?;
@@ -181,18 +179,29 @@ impl StoreWriter {
         let metadata = array_metadata(self.version, shape).map_err(|e| refuse(e.to_string()))?;
         let storage = Arc::new(FilesystemStore::new(folder).map_err(|e| refuse(e.to_string()))?);
         let array = Array::new_with_metadata(storage, &format!("/{name}"), metadata).map_err(|e| refuse(e.to_string()))?;
-        let io = |e: StorageError| match e {
-            StorageError::IOError(source) => StoreError::Io { path: path(), source: clone_io(&source) },
+        let refused = |e: StorageError| match e {
+            StorageError::IOError(source) => StoreError::Io { path: path(), source: again(&source) },
             other => refuse(other.to_string()),
         };
-        array.store_metadata().map_err(io)?;
+        array.store_metadata().map_err(refused)?;
         // A chunk of zeros is written like any other, so that a missing file always means damage.
         let options = CodecOptions::default().with_store_empty_chunks(true);
         array.store_array_subset_opt(&array.subset_all(), values, &options).map_err(|e| match e {
-            ArrayError::StorageError(e) => io(e),
+            ArrayError::StorageError(e) => refused(e),
             other => refuse(other.to_string()),
         })
     }
+}
+
+/// Puts `part` in the place of `target`, which is moved aside before it is removed.
+fn replace_folder(part: &Path, target: &Path) -> io::Result<()> {
+    if !target.exists() {
+        return fs::rename(part, target);
+    }
+    let old = disk::name_beside(target);
+    fs::rename(target, &old)?;
+    fs::rename(part, target)?;
+    fs::remove_dir_all(&old)
 }
 
 fn is_empty_or_absent(path: &Path) -> bool {
@@ -202,6 +211,6 @@ fn is_empty_or_absent(path: &Path) -> bool {
     }
 }
 
-fn clone_io(error: &std::io::Error) -> std::io::Error {
-    error.raw_os_error().map_or_else(|| std::io::Error::new(error.kind(), error.to_string()), std::io::Error::from_raw_os_error)
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
 }
