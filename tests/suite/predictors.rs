@@ -44,7 +44,7 @@ fn tensor<const D: usize>(arrays: &Arrays, name: &str, device: &Device) -> Tenso
 }
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().into_vec::<f32>().unwrap().into_iter().map(f64::from).collect()
+    tensor.into_data().try_into_vec::<f32>().unwrap().into_iter().map(f64::from).collect()
 }
 
 fn checkpoint(name: &str) -> Option<PathBuf> {

@@ -46,6 +46,11 @@ pub fn open_device(choice: DeviceChoice) -> Result<OpenDevice, EngineError> {
     Ok(OpenDevice { device: Device::flex(), description: format!("CPU (flex, {threads} threads)"), notice: None })
 }
 
+/// Whether tensors of `device` live in memory that the CPU addresses, so that reading them costs nothing.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    format!("{device:?}").contains("Flex")
+}
+
 /// One line for each graphics adapter that wgpu finds: name, kind, backend, driver.
 pub fn adapters() -> Vec<String> {
     Vec::new()

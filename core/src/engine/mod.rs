@@ -7,4 +7,5 @@ mod device;
 pub mod lane;
 
 pub use burn::tensor::Device;
+pub(crate) use device::is_cpu;
 pub use device::{DeviceChoice, EngineError, OpenDevice, adapters, open_device};

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use rayon::prelude::*;
 
 use super::{FitConfig, ParamGroup};
+use crate::engine::is_cpu;
 
 /// Running means of a parameter's gradient and of its square, flat.
 #[derive(Clone, Debug)]
@@ -76,11 +77,6 @@ impl AdamW {
         let mut updater = Updater { optimizer: self, gradients: flat, rates, position: 0 };
         (module.map(&mut updater), norm)
     }
-}
-
-/// Whether tensors of `device` live in the memory that we can address.
-fn is_cpu(device: &Device) -> bool {
-    format!("{device:?}").contains("Flex")
 }
 
 fn values(tensor: Tensor<1>) -> Vec<f32> {

@@ -9,7 +9,10 @@ use burn::tensor::{Device, Tensor, TensorData, activation};
 use rand::rngs::StdRng;
 
 use super::Prediction;
+use super::mixture_loss::mean_mixture_nll;
 use super::network::{Bound, InputScaling, NetworkShape, Scaling, backbone, forward_backbone, linear};
+use super::prediction::mixture_nll;
+use crate::engine::is_cpu;
 
 /// Interval of our ln σ, in the network's units.
 pub(super) const LOG_SIGMA: Bound = Bound::Soft(-7.0, 2.0);
@@ -37,6 +40,18 @@ impl MdnNet {
             mu_head: linear(rng, n_features, n_components * dim, None, device),
             log_sigma_head: linear(rng, n_features, n_components * dim, Some(start), device),
         }
+    }
+
+    /// Mean −ln p of `deltas [batch, dim]` in the network's units, `[1]`, for training.
+    pub(super) fn loss(&self, inputs: Tensor<2>, deltas: Tensor<2>) -> Tensor<1> {
+        if !is_cpu(&inputs.device()) {
+            let (log_weights, means, log_sigmas) = self.forward(inputs, LOG_SIGMA);
+            return mixture_nll(&log_weights, &means, &log_sigmas, &deltas).mean();
+        }
+        let features = forward_backbone(&self.backbone, inputs);
+        let [logits, means, log_sigmas] =
+            [&self.pi_head, &self.mu_head, &self.log_sigma_head].map(|head| head.forward(features.clone()));
+        mean_mixture_nll(logits, means, log_sigmas, LOG_SIGMA, deltas)
     }
 
     /// ln weights `[batch, components]`, means and bounded ln σ `[batch, components, dim]`, in the network's units.

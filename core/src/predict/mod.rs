@@ -7,6 +7,7 @@ mod baseline;
 mod checkpoint;
 mod linear;
 mod mdn;
+mod mixture_loss;
 mod network;
 mod prediction;
 mod training;

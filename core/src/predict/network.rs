@@ -30,6 +30,22 @@ impl Bound {
         }
     }
 
+    /// The bounded value of one number, and its derivative.
+    pub(super) fn value_and_slope(self, x: f32) -> (f32, f32) {
+        match self {
+            Self::Hard(low, high) => {
+                let y = x.clamp(low as f32, high as f32);
+                (y, if y == x { 1.0 } else { 0.0 })
+            }
+            Self::Soft(low, high) => {
+                let (mid, half) = (f64::midpoint(low, high) as f32, ((high - low) / 2.0) as f32);
+                let u = (x - mid) * (1.0 / half);
+                let shrink = 1.0 / (u * u + 1.0).sqrt();
+                (u * shrink * half + mid, shrink * shrink * shrink)
+            }
+        }
+    }
+
     /// The input whose bounded value is `y`: bias initializations are meant after the bound.
     pub(super) fn invert(self, y: f64) -> f64 {
         match self {

@@ -241,7 +241,7 @@ mod tests {
                 let table = LogNormalizer::new(dim, formula, &device);
                 let log_kappas: Vec<f32> = (0..400).map(|i| -8.9 + 21.0 * i as f32 / 400.0).collect();
                 let got = table.plus_kappa(Tensor::from_data(TensorData::new(log_kappas.clone(), [400, 1]), &device));
-                let got: Vec<f32> = got.into_data_as::<f32>().to_vec().unwrap();
+                let got: Vec<f32> = got.into_data_as::<f32>().try_into_vec().unwrap();
                 for (l, g) in log_kappas.iter().zip(got) {
                     let kappa = f64::from(*l).exp();
                     let want = exact(dim, kappa) + kappa;
