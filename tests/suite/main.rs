@@ -3,10 +3,15 @@
 mod allocation;
 mod audio;
 mod cli;
+<<<<<<< Updated upstream
 mod damaged_stores;
+=======
+mod diagnostics;
+>>>>>>> Stashed changes
 mod playback;
 mod predictors;
 mod represent;
 mod shared;
 mod stores;
 mod tidy;
+mod toys;

@@ -57,6 +57,8 @@ pub struct SideMetrics {
     pub dnll_factored: Summary,
     /// Cosine of E\[Δ\].
     pub cos: Summary,
+    /// The same with every dimension divided by its training SD, where no dimension rules.
+    pub cos_standardized: Summary,
     /// Mean squared error of ln‖E\[Δ\]‖ against ln‖Δ‖.
     pub logmag_mse: Option<f64>,
     /// The peer's R² of ln‖E\[Δ\]‖, about these rows' own mean.
@@ -122,6 +124,7 @@ pub fn evaluate(ctx: &JobCtx, corpus: &Corpus, predictors: &[Predictor], config:
         let (window, horizon) = (predictor.info.window, predictor.info.horizon);
         let cut = |from: &Corpus, side, slice| cut_pairs(from, side, window, horizon, slice, config.first_frame);
         let baselines = Baselines::fit(&cut(corpus, Side::Train, Slice::All)?);
+        let side = SideReader { corpus, baselines: &baselines, normalizer: &normalizer };
         let eval = cut(corpus, Side::Eval, config.slice)?;
         let null = null.score(window, horizon, &cut(&shuffled, Side::Eval, config.slice)?.origins);
         let ridge = honest.score(window, horizon, &eval.origins);
@@ -129,8 +132,8 @@ pub fn evaluate(ctx: &JobCtx, corpus: &Corpus, predictors: &[Predictor], config:
             horizon,
             kind: predictor.info.kind.clone(),
             dim: corpus.dim,
-            train: measure_side(ctx, corpus, predictor, &baselines, &cut(corpus, Side::Train, config.slice)?, config)?,
-            eval: measure_side(ctx, corpus, predictor, &baselines, &eval, config)?,
+            train: side.measure(ctx, predictor, &cut(corpus, Side::Train, config.slice)?, config)?,
+            eval: side.measure(ctx, predictor, &eval, config)?,
             null_cos: null.cos,
             ridge_cos: ridge.cos,
             ridge_state_r2: ridge.state_r2,
@@ -210,86 +213,117 @@ struct Rows {
     baseline: Vec<f64>,
     baseline_factored: Vec<f64>,
     cos: Vec<f64>,
+    cos_standardized: Vec<f64>,
     log_mean_norm: Vec<f64>,
     log_delta_norm: Vec<f64>,
     squared_error: f64,
 }
 
-fn measure_side(
-    ctx: &JobCtx,
-    corpus: &Corpus,
-    predictor: &Predictor,
-    baselines: &Baselines,
-    pairs: &Pairs,
-    config: &EvaluateConfig,
-) -> Result<SideMetrics, RolloutError> {
-    let rows = measure_rows(ctx, predictor, baselines, pairs)?;
-    let speakers: Vec<&str> = pairs.origins.iter().map(|o| corpus.utterances[o.0].speaker.as_str()).collect();
-    let dnll = difference(&rows.nll, &rows.baseline);
-    let band = |values: &[f64]| bootstrap_by_speaker(values, &speakers, config.n_resamples, ctx.seed);
-    let bands = [("cos", band(&rows.cos)), ("dnll", band(&dnll))].map(|(name, band)| (name.to_owned(), band)).into();
-    let mut order: Vec<usize> = (0..rows.nll.len()).filter(|&i| rows.nll[i].is_finite()).collect();
-    order.sort_by(|&a, &b| rows.nll[b].total_cmp(&rows.nll[a]));
-    let name = |&i: &usize| (corpus.utterances[pairs.origins[i].0].id.clone(), pairs.origins[i].1, rows.nll[i]);
-    let (logmag_mse, logmag_r2) = log_magnitude(&rows);
-    Ok(SideMetrics {
-        dnll_factored: Summary::of(difference(&rows.nll_factored, &rows.baseline_factored)),
-        dnll: Summary::of(dnll),
-        worst: order.iter().take(N_WORST).map(name).collect(),
-        bands,
-        logmag_mse,
-        logmag_r2,
-        state_r2: if predictor.info.horizon == 1 { state_r2(corpus, pairs, rows.squared_error) } else { None },
-        cos: Summary::of(rows.cos),
-        nll: Summary::of(rows.nll),
-        nll_baseline: Summary::of(rows.baseline),
-        nll_factored: Summary::of(rows.nll_factored),
-        nll_baseline_factored: Summary::of(rows.baseline_factored),
-    })
+/// What the numbers of a side are taken against.
+struct SideReader<'a> {
+    corpus: &'a Corpus,
+    baselines: &'a Baselines,
+    normalizer: &'a Normalizer,
 }
 
-/// Runs the predictor over all pairs.
-fn measure_rows(ctx: &JobCtx, predictor: &Predictor, baselines: &Baselines, pairs: &Pairs) -> Result<Rows, RolloutError> {
-    let (dim, width) = (pairs.dim, pairs.window * pairs.dim);
-    let mut rows = Rows::default();
-    for (contexts, deltas) in pairs.contexts.chunks(BATCH_ROWS * width).zip(pairs.deltas.chunks(BATCH_ROWS * dim)) {
-        ctx.cancel.check()?;
-        let n = deltas.len() / dim;
-        let tensor = |values: &[f32], columns: usize| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [n, columns]), &ctx.device);
-        let prediction = predictor.predict(tensor(contexts, width));
-        let targets = tensor(deltas, dim);
-        let nll = read(prediction.nll(&targets));
-        let factored =
-            if matches!(prediction, Prediction::VmfLogNormal { .. }) { read(prediction.nll_factored(&targets)) } else { nll.clone() };
-        let means = read(prediction.mean());
-        for (delta, mean) in deltas.chunks_exact(dim).zip(means.chunks_exact(dim)) {
-            rows.add(delta, mean);
-            let baseline = baselines.gaussian_nll(delta);
-            rows.baseline.push(baseline);
-            rows.baseline_factored.push(if predictor.info.kind == "vmf" { baselines.factored_nll(delta) } else { baseline });
-        }
-        rows.nll.extend(nll.into_iter().map(f64::from));
-        rows.nll_factored.extend(factored.into_iter().map(f64::from));
+impl SideReader<'_> {
+    fn measure(&self, ctx: &JobCtx, predictor: &Predictor, pairs: &Pairs, config: &EvaluateConfig) -> Result<SideMetrics, RolloutError> {
+        let rows = self.measure_rows(ctx, predictor, pairs)?;
+        let utterance = |row: usize| &self.corpus.utterances[pairs.origins[row].0];
+        let speakers: Vec<&str> = (0..pairs.len()).map(|row| utterance(row).speaker.as_str()).collect();
+        let dnll = difference(&rows.nll, &rows.baseline);
+        let band = |values: &[f64]| bootstrap_by_speaker(values, &speakers, config.n_resamples, ctx.seed);
+        let bands = [("cos", band(&rows.cos)), ("dnll", band(&dnll))].map(|(name, band)| (name.to_owned(), band)).into();
+        let mut order: Vec<usize> = (0..rows.nll.len()).filter(|&i| rows.nll[i].is_finite()).collect();
+        order.sort_by(|&a, &b| rows.nll[b].total_cmp(&rows.nll[a]));
+        let worst = order.iter().take(N_WORST).map(|&i| (utterance(i).id.clone(), pairs.origins[i].1, rows.nll[i])).collect();
+        let (logmag_mse, logmag_r2) = log_magnitude(&rows);
+        Ok(SideMetrics {
+            dnll_factored: Summary::of(difference(&rows.nll_factored, &rows.baseline_factored)),
+            dnll: Summary::of(dnll),
+            worst,
+            bands,
+            logmag_mse,
+            logmag_r2,
+            state_r2: if predictor.info.horizon == 1 { state_r2(self.corpus, pairs, rows.squared_error) } else { None },
+            cos: Summary::of(rows.cos),
+            cos_standardized: Summary::of(rows.cos_standardized),
+            nll: Summary::of(rows.nll),
+            nll_baseline: Summary::of(rows.baseline),
+            nll_factored: Summary::of(rows.nll_factored),
+            nll_baseline_factored: Summary::of(rows.baseline_factored),
+        })
     }
-    Ok(rows)
+
+    /// Runs the predictor over all pairs.
+    fn measure_rows(&self, ctx: &JobCtx, predictor: &Predictor, pairs: &Pairs) -> Result<Rows, RolloutError> {
+        let (dim, width) = (pairs.dim, pairs.window * pairs.dim);
+        let mut rows = Rows::default();
+        for (contexts, deltas) in pairs.contexts.chunks(BATCH_ROWS * width).zip(pairs.deltas.chunks(BATCH_ROWS * dim)) {
+            ctx.cancel.check()?;
+            let n = deltas.len() / dim;
+            let tensor =
+                |values: &[f32], columns: usize| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [n, columns]), &ctx.device);
+            let prediction = predictor.predict(tensor(contexts, width));
+            let targets = tensor(deltas, dim);
+            let nll = read(prediction.nll(&targets));
+            let is_factored = matches!(prediction, Prediction::VmfLogNormal { .. });
+            let factored = if is_factored { read(prediction.nll_factored(&targets)) } else { nll.clone() };
+            let means = read(prediction.mean());
+            for (delta, mean) in deltas.chunks_exact(dim).zip(means.chunks_exact(dim)) {
+                rows.add(delta, mean, self.normalizer);
+                let baseline = self.baselines.gaussian_nll(delta);
+                rows.baseline.push(baseline);
+                rows.baseline_factored.push(if is_factored { self.baselines.factored_nll(delta) } else { baseline });
+            }
+            rows.nll.extend(nll.into_iter().map(f64::from));
+            rows.nll_factored.extend(factored.into_iter().map(f64::from));
+        }
+        Ok(rows)
+    }
 }
 
 impl Rows {
-    fn add(&mut self, delta: &[f32], mean: &[f32]) {
-        let (mut dot, mut p2, mut y2, mut error2) = (0.0, 0.0, 0.0, 0.0);
-        for (y, p) in delta.iter().zip(mean) {
-            let (y, p) = (f64::from(*y), f64::from(*p));
-            dot += p * y;
-            p2 += p * p;
-            y2 += y * y;
-            error2 += (p - y).powi(2);
+    fn add(&mut self, delta: &[f32], mean: &[f32], normalizer: &Normalizer) {
+        let (mut raw, mut standardized) = (Product::default(), Product::default());
+        for ((y, p), std) in delta.iter().zip(mean).zip(&normalizer.std) {
+            let (y, p, std) = (f64::from(*y), f64::from(*p), f64::from(*std));
+            raw.add(y, p);
+            standardized.add(y / std, p / std);
+            self.squared_error += (p - y).powi(2);
         }
-        let floored = |square: f64| if square.is_nan() { square } else { square.sqrt().max(1e-8) };
-        let (p, y) = (floored(p2), floored(y2));
-        self.cos.push(dot / (p * y));
+        let (y, p) = raw.norms();
+        self.cos.push(raw.cosine());
+        self.cos_standardized.push(standardized.cosine());
         self.log_mean_norm.push(p.ln());
         self.log_delta_norm.push(y.ln());
-        self.squared_error += error2;
+    }
+}
+
+/// Sums of a scalar product.
+#[derive(Default)]
+struct Product {
+    dot: f64,
+    y2: f64,
+    p2: f64,
+}
+
+impl Product {
+    fn add(&mut self, y: f64, p: f64) {
+        self.dot += y * p;
+        self.y2 += y * y;
+        self.p2 += p * p;
+    }
+
+    /// Both norms, floored at 1e-8; NaN stays NaN.
+    fn norms(&self) -> (f64, f64) {
+        let floored = |square: f64| if square.is_nan() { square } else { square.sqrt().max(1e-8) };
+        (floored(self.y2), floored(self.p2))
+    }
+
+    fn cosine(&self) -> f64 {
+        let (y, p) = self.norms();
+        self.dot / (y * p)
     }
 }
 

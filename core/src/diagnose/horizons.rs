@@ -317,3 +317,67 @@ impl Score {
         1.0 - self.squared_error / (self.squared - self.sum.iter().map(|s| s * s).sum::<f64>() / n)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::context::Side;
+    use crate::diagnose::toy::{Toy, toy_corpus};
+
+    const WINDOW: usize = 3;
+
+    /// Utterances of different lengths: one holds a window but no target at the largest horizon.
+    fn corpus() -> Corpus {
+        let mut corpus = toy_corpus(Toy::StableAr1 { a: 0.7 }, 8, 30, 2, 1);
+        for (utterance, n_frames) in corpus.utterances.iter_mut().zip([30, 12, 4, 20, 3, 9, 7, 30]) {
+            utterance.latents.values.truncate(n_frames * 2);
+        }
+        corpus
+    }
+
+    /// The same ridge from rows written out one by one, with an explicit bias column that carries no penalty.
+    fn from_rows(corpus: &Corpus, indices: &[usize], normalizer: &Normalizer, horizon: usize, lambda: f64) -> Mat<f64> {
+        let (dim, mut contexts, mut targets) = (corpus.dim, Vec::new(), Vec::new());
+        let z = |u: usize, t: usize, d: usize| {
+            let x = f64::from(corpus.utterances[u].latents.frame(t)[d]);
+            (x - f64::from(normalizer.mean[d])) / f64::from(normalizer.std[d])
+        };
+        for &u in indices {
+            for t in WINDOW - 1 + horizon..corpus.utterances[u].latents.n_frames() {
+                let frames = t + 1 - horizon - WINDOW..=t - horizon;
+                contexts.push(frames.flat_map(|f| (0..dim).map(move |d| z(u, f, d))).chain([1.0]).collect::<Vec<f64>>());
+                let delta = (0..dim).map(|d| z(u, t, d) - z(u, t - 1, d));
+                targets.push(delta.chain((0..dim).map(|d| z(u, t, d))).collect::<Vec<f64>>());
+            }
+        }
+        let x = Mat::from_fn(contexts.len(), WINDOW * dim + 1, |i, j| contexts[i][j]);
+        let y = Mat::from_fn(targets.len(), 2 * dim, |i, j| targets[i][j]);
+        let mut gram = x.transpose() * &x;
+        (0..WINDOW * dim).for_each(|i| gram[(i, i)] += lambda);
+        gram.llt(Triangle::Lower).unwrap().solve(x.transpose() * y)
+    }
+
+    #[test]
+    fn lag_products_give_the_ridge_of_the_rows_themselves() {
+        let corpus = corpus();
+        let indices: Vec<usize> = (0..8).filter(|&i| corpus.utterances[i].side == Side::Train || i == 3).collect();
+        let normalizer = Normalizer::fit(corpus.utterances.iter().flat_map(|u| u.latents.values.chunks_exact(2)), 2);
+        let horizons = [1, 2, 5, 6];
+        let frames = Frames::new(&corpus, &indices, &normalizer, WINDOW + 6);
+        let ctx = JobCtx::quiet(Device::flex(), 0);
+        let ridges = fit_horizons(&ctx, &frames, WINDOW, &horizons, 2.5).unwrap();
+        for (ridge, horizon) in ridges.iter().zip(horizons) {
+            let expected = from_rows(&corpus, &indices, &normalizer, horizon, 2.5);
+            for j in 0..4 {
+                for i in 0..WINDOW * 2 {
+                    let (found, expected) = (ridge.weights[(i, j)], expected[(i, j)]);
+                    assert!((found - expected).abs() < 1e-9, "h {horizon}, weight [{i}, {j}]: {found}, expected {expected}");
+                }
+                let expected = expected[(WINDOW * 2, j)];
+                assert!((ridge.bias[j] - expected).abs() < 1e-9, "h {horizon}, bias {j}: {}, expected {expected}", ridge.bias[j]);
+            }
+        }
+    }
+}

@@ -130,6 +130,7 @@ fn side_json(side: &SideMetrics, dim: usize) -> Value {
         ("nll_baseline_factored", &side.nll_baseline_factored),
         ("dnll_factored", &side.dnll_factored),
         ("direction_cosine", &side.cos),
+        ("direction_cosine_standardized", &side.cos_standardized),
     ];
     json!({
         "n": side.cos.n + side.cos.n_nonfinite,
@@ -145,6 +146,7 @@ fn side_json(side: &SideMetrics, dim: usize) -> Value {
         "nll_factored": side.nll_factored.mean,
         "nll_baseline_factored": side.nll_baseline_factored.mean,
         "dnll_factored": side.dnll_factored.mean,
+        "direction_cosine_standardized": side.cos_standardized.mean,
         "state_r2": side.state_r2,
         "n_nonfinite": counts(&all),
         "robust": robust(&all),

@@ -83,7 +83,7 @@ fn altered(delta: &[f32], mode: SyntheticMode, normals: &mut dyn FnMut() -> f32)
 }
 
 /// Overwrites frames `start..` of `truth` by `states` (`[n, dim]`); what follows stays true, jump and all.
-pub fn splice(truth: &Latents, states: &[f32], start: usize) -> Latents {
+pub fn overwrite(truth: &Latents, states: &[f32], start: usize) -> Latents {
     let mut out = truth.clone();
     let from = (start * truth.dim).min(out.values.len());
     let n = states.len().min(out.values.len() - from);
@@ -178,9 +178,9 @@ mod tests {
     }
 
     #[test]
-    fn a_splice_leaves_the_rest_true() {
+    fn overwriting_leaves_the_rest_true() {
         let truth = truth();
-        let spliced = splice(&truth, &[9.0; 8], 3);
+        let spliced = overwrite(&truth, &[9.0; 8], 3);
         assert_eq!(spliced.frame(2), truth.frame(2));
         assert_eq!(spliced.frame(4), [9.0; 4]);
         assert_eq!(spliced.frame(5), truth.frame(5));
