@@ -10,7 +10,11 @@ mod diagnostics;
 >>>>>>> Stashed changes
 mod playback;
 mod predictors;
+<<<<<<< Updated upstream
 mod represent;
+=======
+mod shaders;
+>>>>>>> Stashed changes
 mod shared;
 mod stores;
 mod tidy;

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod curves;
 mod export;
+pub mod gpu;
 pub mod panels;
 pub mod picture;
 mod player;

@@ -1,6 +1,7 @@
 //! Choosing the device that tensors live on.
 
-use burn::tensor::Device;
+use burn::tensor::wgpu::WgpuInitError;
+use burn::tensor::{Device, DeviceKind};
 
 /// What the user asked for with `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -34,16 +35,71 @@ pub enum EngineError {
     /// `--device gpu` without any adapter.
     #[error("no graphics adapter was found; install a Vulkan driver (Debian: mesa-vulkan-drivers) or use --device cpu")]
     NoAdapter,
+    /// An adapter is there, but its driver refuses.
+    #[error("the graphics adapter could not be opened ({0}); update its driver or use --device cpu")]
+    Adapter(String),
     /// `--device cuda` in a build without the feature.
     #[error("this build has no CUDA; build with --features cuda (it downloads LLVM) or use --device gpu")]
     NoCuda,
+    /// `--device cuda` on a machine where CUDA does not start.
+    #[error("CUDA does not start on this machine ({0}); use --device gpu or --device cpu")]
+    Cuda(String),
 }
 
-/// Opens the device asked for.
+/// A graphics adapter that wgpu finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adapter {
+    /// As its driver calls it.
+    pub name: String,
+    /// Hardware, or a program that stands in for it.
+    pub kind: AdapterKind,
+    /// Graphics interface: "Vulkan", "Metal", "Dx12", "Gl".
+    pub backend: String,
+    /// Driver with its version.
+    pub driver: String,
+}
+
+/// Whether computing on an adapter is worth it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdapterKind {
+    /// A GPU of any kind.
+    Hardware,
+    /// Rendering on the CPU (lavapipe, llvmpipe, WARP): slower than computing there directly.
+    Software,
+}
+
+impl std::fmt::Display for Adapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.kind == AdapterKind::Hardware { "hardware" } else { "software" };
+        write!(f, "{} ({kind}, {}, {})", self.name, self.backend, self.driver)
+    }
+}
+
+impl From<&wgpu::AdapterInfo> for Adapter {
+    fn from(info: &wgpu::AdapterInfo) -> Self {
+        let is_software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("llvmpipe");
+        Self {
+            name: info.name.clone(),
+            kind: if is_software { AdapterKind::Software } else { AdapterKind::Hardware },
+            backend: format!("{:?}", info.backend),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        }
+    }
+}
+
+/// Opens the device asked for. Looking for adapters takes about 0.1 s, so `cpu` does not look.
+///
+/// Call it once and clone the handle: a second call for the same adapter gives the same device.
 pub fn open_device(choice: DeviceChoice) -> Result<OpenDevice, EngineError> {
-    let _ = choice;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(OpenDevice { device: Device::flex(), description: format!("CPU (flex, {threads} threads)"), notice: None })
+    match choice {
+        DeviceChoice::Cpu => Ok(cpu(None)),
+        DeviceChoice::Gpu => match list_adapters().first() {
+            Some(first) => gpu(first),
+            None => Err(EngineError::NoAdapter),
+        },
+        DeviceChoice::Auto => Ok(auto(&list_adapters(), gpu)),
+        DeviceChoice::Cuda => cuda(),
+    }
 }
 
 /// Whether tensors of `device` live in memory that the CPU addresses, so that reading them costs nothing.
@@ -51,7 +107,107 @@ pub(crate) fn is_cpu(device: &Device) -> bool {
     format!("{device:?}").contains("Flex")
 }
 
-/// One line for each graphics adapter that wgpu finds: name, kind, backend, driver.
+/// One line for each graphics adapter that wgpu finds: name, kind, backend, driver. Takes about 0.1 s.
 pub fn adapters() -> Vec<String> {
-    Vec::new()
+    list_adapters().iter().map(Adapter::to_string).collect()
+}
+
+/// Every adapter, hardware first.
+fn list_adapters() -> Vec<Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let found = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let mut adapters: Vec<Adapter> = found.iter().map(|adapter| Adapter::from(&adapter.get_info())).collect();
+    adapters.sort_by_key(|adapter| adapter.kind == AdapterKind::Software);
+    adapters
+}
+
+fn cpu(notice: Option<String>) -> OpenDevice {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    OpenDevice { device: Device::flex(), description: format!("CPU (flex, {threads} threads)"), notice }
+}
+
+/// Never fails: whatever keeps the GPU from being used, the CPU computes and the notice says why.
+fn auto(adapters: &[Adapter], open: impl Fn(&Adapter) -> Result<OpenDevice, EngineError>) -> OpenDevice {
+    match adapters.first() {
+        None => cpu(Some("No graphics adapter was found; computing on the CPU.".to_owned())),
+        Some(adapter) if adapter.kind == AdapterKind::Software => {
+            cpu(Some(format!("The only graphics adapter is software ({}); computing on the CPU, which is faster.", adapter.name)))
+        }
+        Some(adapter) => open(adapter).unwrap_or_else(|error| cpu(Some(format!("Computing on the CPU: {error}.")))),
+    }
+}
+
+/// burn's own choice of adapter prefers fast hardware, as ours does.
+fn gpu(expected: &Adapter) -> Result<OpenDevice, EngineError> {
+    let options = Device::wgpu_options().device_kind(DeviceKind::DefaultDevice);
+    let (device, adapter) = match options.init_with_setup() {
+        Ok((device, setup)) => (device, Adapter::from(&setup.adapter.get_info())),
+        // It was opened before; the handle is the same.
+        Err(WgpuInitError::Registration { .. }) => (Device::wgpu(DeviceKind::DefaultDevice), expected.clone()),
+        Err(WgpuInitError::AdapterUnavailable { .. }) => return Err(EngineError::NoAdapter),
+        Err(error) => return Err(EngineError::Adapter(error.to_string())),
+    };
+    let is_software = adapter.kind == AdapterKind::Software;
+    let notice = is_software.then(|| format!("The adapter is software ({}): computing on the CPU is faster.", adapter.name));
+    Ok(OpenDevice { device, description: format!("{} ({})", adapter.name, adapter.backend), notice })
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<OpenDevice, EngineError> {
+    // burn opens CUDA with the first tensor, and panics where there is no driver.
+    let device = std::panic::catch_unwind(|| {
+        let device = Device::cuda(0);
+        let _: f32 = burn::tensor::Tensor::<1>::ones([1], &device).into_scalar();
+        device
+    });
+    let device = device.map_err(|panic| EngineError::Cuda(super::lane::panic_text(panic.as_ref())))?;
+    Ok(OpenDevice { device, description: "NVIDIA (CUDA)".to_owned(), notice: None })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Result<OpenDevice, EngineError> {
+    Err(EngineError::NoCuda)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(kind: AdapterKind) -> Adapter {
+        Adapter { name: "Name".into(), kind, backend: "Vulkan".into(), driver: "driver 1".into() }
+    }
+
+    #[test]
+    fn auto_takes_hardware_only_and_never_fails() {
+        let opened = || OpenDevice { device: Device::flex(), description: "opened".into(), notice: None };
+        for (adapters, opens, description, notice) in [
+            (vec![], true, "CPU", Some("No graphics adapter")),
+            (vec![adapter(AdapterKind::Software)], true, "CPU", Some("software (Name)")),
+            (vec![adapter(AdapterKind::Hardware), adapter(AdapterKind::Software)], true, "opened", None),
+            (vec![adapter(AdapterKind::Hardware)], false, "CPU", Some("could not be opened (lost)")),
+        ] {
+            let got = auto(&adapters, |_| if opens { Ok(opened()) } else { Err(EngineError::Adapter("lost".into())) });
+            assert!(got.description.starts_with(description), "{got:?}");
+            assert_eq!(got.notice.is_some(), notice.is_some());
+            assert!(notice.is_none_or(|part| got.notice.unwrap_or_default().contains(part)));
+        }
+    }
+
+    #[test]
+    fn adapters_are_described_in_a_line() {
+        assert_eq!(adapter(AdapterKind::Software).to_string(), "Name (software, Vulkan, driver 1)");
+    }
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        assert!(open_device(DeviceChoice::Cpu).unwrap().notice.is_none());
+        assert!(open_device(DeviceChoice::Auto).is_ok());
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn without_the_feature_cuda_is_one_sentence() {
+        let error = open_device(DeviceChoice::Cuda).unwrap_err().to_string();
+        assert!(error.contains("--features cuda"), "{error}");
+    }
 }

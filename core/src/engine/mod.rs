@@ -1,11 +1,13 @@
-//! Devices, lanes of work, and WGSL kernels.
+//! Devices, lanes of work, and drawing through WGSL.
 //!
 //! A device is chosen at run time; the absence of an adapter means the CPU, said once, never a crash. A [`lane::Lane`] is one
-//! named OS thread (GPU work of a lane stays on its thread). This module knows nothing of what is computed.
+//! named OS thread (GPU work of a lane stays on its thread); [`display`] draws through `shaders/`. This module knows nothing of what
+//! is computed.
 
 mod device;
+pub mod display;
 pub mod lane;
 
 pub use burn::tensor::Device;
 pub(crate) use device::is_cpu;
-pub use device::{DeviceChoice, EngineError, OpenDevice, adapters, open_device};
+pub use device::{Adapter, AdapterKind, DeviceChoice, EngineError, OpenDevice, adapters, open_device};

@@ -34,7 +34,7 @@ fn encode(pixels: &tiny_skia::Pixmap, dpi: f64, labels: &Labels) -> Result<Vec<u
     let mut encoder = png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::High);
+    encoder.set_compression(png::Compression::Fast);
     let per_meter = (dpi / 0.0254).round() as u32;
     encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: per_meter, yppu: per_meter, unit: png::Unit::Meter }));
     encoder.add_itxt_chunk("Title".to_owned(), labels.title.to_owned())?;
