@@ -54,7 +54,7 @@ fn resolve(folder: ExportFolder) -> Option<PathBuf> {
 }
 
 /// The four plots as one figure.
-pub fn figure_spec(session: &Arc<Session>, rolled: &Rolled, shown: impl Fn(Line) -> bool + Copy) -> FigureSpec {
+fn figure_spec(session: &Arc<Session>, rolled: &Rolled, shown: impl Fn(Line) -> bool + Copy) -> FigureSpec {
     let choice = &rolled.choice;
     let utterance = session.corpus.utterances.get(choice.utterance).map_or("", |u| u.id.as_str());
     let predictor = &session.predictors[choice.predictor].info;

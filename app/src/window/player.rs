@@ -12,7 +12,7 @@ use super::state::{SoundState, State};
 
 /// The player and what it was last given.
 #[derive(Debug)]
-pub struct Deck {
+pub(super) struct Deck {
     player: Player,
     utterance: Option<usize>,
     loaded: BTreeMap<Source, Arc<[f32]>>,
@@ -24,22 +24,22 @@ pub struct Deck {
 
 impl Deck {
     /// Opens the output; without a device, a silent one.
-    pub fn open(choice: &OutputChoice) -> Self {
+    pub(super) fn open(choice: &OutputChoice) -> Self {
         Self { player: Player::open(choice), utterance: None, loaded: BTreeMap::new(), loop_sec: None, seek: false }
     }
 
     /// Samples per second that sounds must have.
-    pub fn rate_hz(&self) -> u32 {
+    pub(super) fn rate_hz(&self) -> u32 {
         self.player.rate_hz()
     }
 
     /// The output, for the status line: its name, and one sentence when nothing will be heard.
-    pub fn output(&self) -> String {
+    pub(super) fn output(&self) -> String {
         self.player.notice().map_or_else(|| self.player.output_name().to_owned(), str::to_owned)
     }
 
     /// Brings the player to `state`, then the state's position to the player's.
-    pub fn sync(&mut self, state: &mut State) {
+    pub(super) fn sync(&mut self, state: &mut State) {
         self.player.poll();
         self.give_sounds(state);
         let index = state.source.key_number() - 1;
@@ -70,7 +70,7 @@ impl Deck {
     }
 
     /// The user moved the cursor; the next [`Deck::sync`] follows.
-    pub fn seek(&mut self) {
+    pub(super) fn seek(&mut self) {
         self.seek = true;
     }
 

@@ -8,16 +8,20 @@ use egui_plot::LineStyle;
 
 use super::curves::Line;
 use super::source::Source;
-use driftscope_core::figure::Stroke;
+use driftscope_core::figure::{Stroke, palette};
 
-const ORANGE: Color32 = Color32::from_rgb(0xE6, 0x9F, 0x00);
-const SKY_BLUE: Color32 = Color32::from_rgb(0x56, 0xB4, 0xE9);
-const BLUISH_GREEN: Color32 = Color32::from_rgb(0x00, 0x9E, 0x73);
-const YELLOW: Color32 = Color32::from_rgb(0xF0, 0xE4, 0x42);
-const BLUE: Color32 = Color32::from_rgb(0x00, 0x72, 0xB2);
-const VERMILLION: Color32 = Color32::from_rgb(0xD5, 0x5E, 0x00);
-const REDDISH_PURPLE: Color32 = Color32::from_rgb(0xCC, 0x79, 0xA7);
-const GRAY: Color32 = Color32::from_rgb(0x80, 0x80, 0x80);
+const fn rgb([r, g, b]: palette::Rgb) -> Color32 {
+    Color32::from_rgb(r, g, b)
+}
+
+const ORANGE: Color32 = rgb(palette::ORANGE);
+const SKY_BLUE: Color32 = rgb(palette::SKY_BLUE);
+const BLUISH_GREEN: Color32 = rgb(palette::BLUISH_GREEN);
+const YELLOW: Color32 = rgb(palette::YELLOW);
+const BLUE: Color32 = rgb(palette::BLUE);
+const VERMILLION: Color32 = rgb(palette::VERMILLION);
+const REDDISH_PURPLE: Color32 = rgb(palette::REDDISH_PURPLE);
+const GRAY: Color32 = rgb(palette::GRAY);
 
 /// Size of the window at first start.
 pub const WINDOW_SIZE: [f32; 2] = [1280.0, 800.0];

@@ -18,7 +18,7 @@ use driftscope_core::job::{Cancel, JobCtx, Progress};
 use driftscope_core::latents::Latents;
 use driftscope_core::playback;
 use driftscope_core::rollout::synthetic::{Accumulation, SyntheticMode, synthesize};
-use driftscope_core::rollout::{Rollout, Schedule, Segment, rollout};
+use driftscope_core::rollout::{Rollout, Schedule, Segment, rollout, splice};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::StandardNormal;
@@ -223,7 +223,7 @@ impl Bench {
             }
             let clip = match source {
                 Source::Truth => codec.decode(truth)?,
-                Source::Rollout => codec.decode(&rolled_latents(truth, &rolled.live, choice.t0))?,
+                Source::Rollout => codec.decode(&splice(truth, &rolled.live, 0))?,
                 Source::Original => match session.clips.get(choice.utterance) {
                     Some(clip) => clip.clone(),
                     None => continue,
@@ -263,14 +263,6 @@ fn roll(session: &Session, generation: u64, choice: Choice, asked: Instant) -> a
     let (true_path, rolled_path) = (project(&truth.values), project(&live.states));
     let plots = plots(&report, Some(&live));
     Ok(Rolled { generation, choice, live, report, plots, true_path, rolled_path, milliseconds: asked.elapsed().as_secs_f64() * 1e3 })
-}
-
-/// The truth before the start, then the rollout; nothing after its last step.
-fn rolled_latents(truth: &Latents, live: &Rollout, t0: usize) -> Latents {
-    let mut values = truth.values[..t0 * truth.dim].to_vec();
-    // A decoder given NaN gives NaN everywhere; the frames before it can still be heard.
-    values.extend(live.states.chunks_exact(truth.dim).take_while(|x| x.iter().all(|v| v.is_finite())).flatten());
-    Latents { values, dim: truth.dim, frame_rate_hz: truth.frame_rate_hz }
 }
 
 fn synthetic_latents(session: &Session, truth: &Latents, source: Source, choice: &Choice) -> Latents {

@@ -55,15 +55,12 @@ fn sample_ui(ui: &mut egui::Ui, line: Line, shown: bool) {
     let color = if shown { theme::line_color(line) } else { theme::line_color(line).gamma_multiply(theme::STALE_OPACITY) };
     let (left, right) = (rect.left_center(), rect.right_center());
     let stroke = egui::Stroke::new(width(line), color);
-    match theme::line_style(line.stroke()) {
-        egui_plot::LineStyle::Solid => drop(ui.painter().line_segment([left, right], stroke)),
-        egui_plot::LineStyle::Dashed { length } => {
-            drop(ui.painter().extend(egui::Shape::dashed_line(&[left, right], stroke, length, length * 0.6)))
-        }
-        egui_plot::LineStyle::Dotted { spacing } => {
-            drop(ui.painter().extend(egui::Shape::dotted_line(&[left, right], color, spacing, width(line))))
-        }
-    }
+    let shapes = match theme::line_style(line.stroke()) {
+        egui_plot::LineStyle::Solid => vec![egui::Shape::line_segment([left, right], stroke)],
+        egui_plot::LineStyle::Dashed { length } => egui::Shape::dashed_line(&[left, right], stroke, length, length * 0.6),
+        egui_plot::LineStyle::Dotted { spacing } => egui::Shape::dotted_line(&[left, right], color, spacing, width(line)),
+    };
+    ui.painter().extend(shapes);
     if line == Line::Chance {
         ui.painter().rect_filled(rect, 0.0, color.gamma_multiply(theme::BAND_OPACITY * 2.0));
     }
