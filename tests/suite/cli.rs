@@ -178,6 +178,7 @@ fn raw_store(folder: &Path, zarray: &str, chunk: &[u8]) -> PathBuf {
     for group in [&store, &store.join("103-1")] {
         fs::write(group.join(".zgroup"), r#"{"zarr_format":2}"#).unwrap();
     }
+    fs::write(store.join(".zattrs"), r#"{"frame_rate_hz":12.5}"#).unwrap();
     fs::write(store.join("103-1/.zattrs"), r#"{"speaker_id":103,"n_frames":30,"latent_dim":4}"#).unwrap();
     fs::write(array.join(".zarray"), zarray).unwrap();
     fs::write(array.join("0.0"), chunk).unwrap();
