@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes everything in assets/ again, in order: voices, (codec), latents, predictors, packed latents.
-#   assets/make.sh            all but the training of the codec
-#   assets/make.sh --codec    the training of the codec too (see README.md for its time)
+#   assets/make.sh            all but the training of the codec: minutes on two cores
+#   assets/make.sh --codec    the training of the codec too: hours on two cores
 # Needs: the built program; espeak-ng, sox and flac for the voices; the audio that the predictors and the codec learn from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +19,7 @@ assets/demo/make-voices.sh
 
 if [ "${1:-}" = --codec ]; then
   nice cargo build --workspace
-  run fit demo-codec --audio "$speech" --out assets/codec/demo.safetensors --force
+  run fit demo-codec --audio "$speech" --held-out assets/codec/held_out_speakers.txt --out assets/codec/demo-codec.safetensors --force
 fi
 # The program embeds what this script makes: it is built again after each part that it embeds.
 nice cargo build --workspace

@@ -6,7 +6,7 @@ use driftscope_core::audio::write_wav;
 use driftscope_core::latents::Store;
 use serde_json::json;
 
-use super::input::{self, CodecName, StoreArg};
+use super::input::{self, CodecArgs, StoreArg};
 use super::output::{ForceArg, refuse_folder};
 use super::session::Session;
 use super::{JsonArg, Report};
@@ -19,9 +19,8 @@ pub(super) struct Args {
     /// Utterance id
     #[arg(long, value_name = "ID")]
     utterance: String,
-    /// Decode with this codec even if the store does not name it
-    #[arg(long, value_enum)]
-    codec: Option<CodecName>,
+    #[command(flatten)]
+    codec: CodecArgs,
     /// File to write
     #[arg(long, value_name = "OUT.wav")]
     wav: PathBuf,
@@ -36,7 +35,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     args.force.check(&args.wav)?;
     let store = Store::open(&args.store.store)?;
     let latents = store.read(&args.utterance)?;
-    let clip = input::codec_for(store.codec(), store.dim(), args.codec, session)?.decode(&latents)?;
+    let clip = input::codec_for(store.codec(), store.dim(), &args.codec, session)?.decode(&latents)?;
     write_wav(&args.wav, &clip)?;
     let text = format!("{}: {:.2} s at {} Hz\n", args.wav.display(), clip.duration_sec(), clip.sample_rate_hz);
     let json = json!({ "wav": args.wav, "duration_sec": clip.duration_sec(), "sample_rate_hz": clip.sample_rate_hz });

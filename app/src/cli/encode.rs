@@ -10,7 +10,7 @@ use driftscope_core::latents::{AudioFile, Latents, Split, StoreError, StoreWrite
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::input::CodecName;
+use super::input::CodecArgs;
 use super::session::Session;
 use super::{JsonArg, Report};
 
@@ -20,9 +20,8 @@ pub(super) struct Args {
     /// Folders of WAV, FLAC, MP3 or Ogg Vorbis files
     #[arg(required = true, value_name = "AUDIO_DIR")]
     audio: Vec<PathBuf>,
-    /// Codec
-    #[arg(long, value_enum, default_value = "demo")]
-    codec: CodecName,
+    #[command(flatten)]
+    codec: CodecArgs,
     /// Store to write; one that is there is continued
     #[arg(long, value_name = "S.zarr")]
     store: PathBuf,

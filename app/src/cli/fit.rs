@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use driftscope_core::audio;
+use driftscope_core::codec::DemoCodec;
+use driftscope_core::codec::demo::{DemoCodecConfig, SpeechClip, fit_codec};
+use driftscope_core::latents::scan_audio;
 use driftscope_core::predict::{PredictorConfig, PredictorKind, fit_predictor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::output::{ForceArg, refuse_folder, writable_folder};
+use super::output::{ForceArg, refuse_folder, writable_folder, write_beside};
 use super::session::Session;
 use super::{JsonArg, Report, input};
 
@@ -24,6 +28,9 @@ pub(super) struct Args {
     /// Folder of audio files (demo-codec)
     #[arg(long, value_name = "DIR")]
     audio: Option<PathBuf>,
+    /// Speakers to leave out: a text file, one a line (demo-codec)
+    #[arg(long, value_name = "FILE")]
+    held_out: Option<PathBuf>,
     /// Settings; what the file leaves out keeps its default
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
@@ -73,7 +80,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         Kind::Mdn => predictor(PredictorKind::Mdn, args, session),
         Kind::Vmf => predictor(PredictorKind::Vmf, args, session),
         Kind::Linear => predictor(PredictorKind::Linear, args, session),
-        Kind::DemoCodec => bail!("this build cannot train the demo codec"),
+        Kind::DemoCodec => codec(args, session),
     }
 }
 
@@ -86,10 +93,7 @@ fn predictor(kind: PredictorKind, args: &Args, session: &Session) -> anyhow::Res
     let state = args.out.with_added_extension("state");
     let predictor = fit_predictor(&session.job()?, &corpus, &config, Some(&state))?;
     predictor.save(&args.out)?;
-    // The state serves to resume; beside a finished checkpoint it would only be resumed by mistake.
-    if state.exists() {
-        std::fs::remove_file(&state).with_context(|| format!("{}: cannot be removed", state.display()))?;
-    }
+    remove_state(&state)?;
     let info = &predictor.info;
     let text = format!(
         "fitted {} (W {}, k {}, D {}) in {} steps → {}\n",
@@ -102,6 +106,49 @@ fn predictor(kind: PredictorKind, args: &Args, session: &Session) -> anyhow::Res
     );
     let json = json!({ "checkpoint": args.out, "config": config, "info": info });
     Ok(Report { text, key_metrics: json!({ "steps": info.provenance.steps, "checkpoint": args.out }), json })
+}
+
+fn codec(args: &Args, session: &Session) -> anyhow::Result<Report> {
+    let Some(folder) = &args.audio else {
+        bail!("fit demo-codec needs speech to train on; name its folder with --audio");
+    };
+    let mut config = settings::<DemoCodecConfig>(args.config.as_deref(), &args.set)?;
+    if let Some(file) = &args.held_out {
+        config.held_out_speakers.extend(input::speakers(file)?);
+    }
+    let mut clips = Vec::new();
+    for file in scan_audio(folder)? {
+        session.cancel.check()?;
+        match audio::read(&file.path) {
+            Ok(clip) => clips.push(SpeechClip { speaker: file.speaker, clip }),
+            Err(error) => session.console.warning(&format!("left out: {error}")),
+        }
+    }
+    let state = args.out.with_added_extension("state");
+    let bytes = fit_codec(&session.job()?, &clips, &config, Some(&state))?;
+    write_beside(&args.out, &bytes)?;
+    remove_state(&state)?;
+    let codec = DemoCodec::from_bytes(&bytes, &args.out.display().to_string())?;
+    let provenance = &codec.header().provenance;
+    let text = format!(
+        "fitted the demo codec (D {}) on {} utterances, {:.1} min, in {} steps → {} ({:.1} MB)\n",
+        codec.dim(),
+        provenance.n_utterances,
+        provenance.seconds / 60.0,
+        provenance.steps,
+        args.out.display(),
+        bytes.len() as f64 / 1e6
+    );
+    let json = json!({ "weights": args.out, "codec": codec.tag(), "header": codec.header() });
+    Ok(Report { text, key_metrics: json!({ "steps": provenance.steps, "weights": args.out }), json })
+}
+
+/// The state serves to resume; beside a finished checkpoint it would only be resumed by mistake.
+fn remove_state(state: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(state) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("{}: cannot be removed", state.display())),
+        _ => Ok(()),
+    }
 }
 
 /// Defaults, then the file, then each `--set`; an unknown name is an error that names it.

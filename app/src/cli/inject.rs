@@ -56,13 +56,13 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let rollout = args.rollout.config()?;
-    if let Some(folder) = &args.figures {
-        args.force.check(folder)?;
-        writable_folder(folder)?;
-    }
     let schedules = args.modes.iter().map(|m| schedule(m, rollout.n_steps)).collect::<Result<Vec<Schedule>, _>>()?;
     let (store, corpus) = input::corpus(&args.store, session)?;
     let predictor = input::predictor(&args.predictor, corpus.dim, session)?;
+    if let Some(folder) = &args.figures {
+        args.force.check(&folder.join(format!("injection-{}.svg", predictor.info.kind)))?;
+        writable_folder(folder)?;
+    }
     let direct = predictors(&args.direct, &[], corpus.dim, session)?;
     let segments = match &args.starts {
         Some(path) => read_starts(path, &corpus)?,

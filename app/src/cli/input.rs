@@ -1,9 +1,10 @@
 //! What commands read: stores, predictors, codecs. Everything that does not fit together is said here, before any work.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use driftscope_core::codec::Codec;
+use driftscope_core::codec::{Codec, DemoCodec};
 use driftscope_core::context::Corpus;
 use driftscope_core::latents::{CodecTag, Store};
 use driftscope_core::predict::Predictor;
@@ -26,12 +27,37 @@ pub(super) enum CodecName {
     Demo,
 }
 
-impl CodecName {
-    pub(super) fn open(self) -> anyhow::Result<Codec> {
-        match self {
-            Self::Demo => Ok(Codec::embedded()?),
+/// `--codec` and `--weights`.
+#[derive(Clone, Debug, serde::Serialize, clap::Args)]
+pub(super) struct CodecArgs {
+    /// Codec [default: demo]; for decoding, naming it decodes even what another codec made
+    #[arg(long, value_enum)]
+    codec: Option<CodecName>,
+    /// Its weights, instead of the embedded ones
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+impl CodecArgs {
+    pub(super) fn open(&self) -> anyhow::Result<Codec> {
+        match (self.codec.unwrap_or(CodecName::Demo), &self.weights) {
+            (CodecName::Demo, None) => Ok(Codec::embedded()?),
+            (CodecName::Demo, Some(path)) => {
+                let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+                Ok(Codec::Demo(Arc::new(DemoCodec::from_bytes(&bytes, &path.display().to_string())?)))
+            }
         }
     }
+}
+
+/// Speakers named in a text file, one a line.
+pub(super) fn speakers(file: &Path) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let speakers: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
+    if speakers.is_empty() {
+        bail!("{}: names no speaker; write one a line", file.display());
+    }
+    Ok(speakers)
 }
 
 /// Opens a store and reads it into memory with its split.
@@ -62,8 +88,8 @@ pub(super) fn predictor(path: &Path, dim: usize, session: &Session) -> anyhow::R
 }
 
 /// The codec that decodes latents made by `made_by`. A codec other than that one is used only when asked for by name.
-pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: Option<CodecName>, session: &Session) -> anyhow::Result<Codec> {
-    let codec = asked.unwrap_or(CodecName::Demo).open()?;
+pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: &CodecArgs, session: &Session) -> anyhow::Result<Codec> {
+    let codec = asked.open()?;
     let ours = codec.tag();
     if codec.dim() != dim {
         bail!(
@@ -85,7 +111,7 @@ pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: Option<Co
             short(&ours.weights_hash)
         ),
     };
-    if asked.is_none() {
+    if asked.codec.is_none() {
         bail!("{mismatch}; encode the audio again, or decode anyway by naming it with --codec {}", ours.codec);
     }
     session.console.notice(&format!("{mismatch}; decoded as asked, the sound may be wrong"));

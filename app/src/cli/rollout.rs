@@ -8,7 +8,7 @@ use driftscope_core::diagnose::Summary;
 use driftscope_core::rollout::{Rollout, Segment, rollout, splice};
 use serde_json::{Value, json};
 
-use super::input::{self, CodecName, StoreArg};
+use super::input::{self, CodecArgs, StoreArg};
 use super::output::{ForceArg, refuse_folder};
 use super::schedules::{RolloutArgs, schedule};
 use super::session::Session;
@@ -40,9 +40,8 @@ pub(super) struct Args {
     /// Write the states after each step as `x [steps, D]`
     #[arg(long, value_name = "OUT.safetensors")]
     latents: Option<PathBuf>,
-    /// Decode with this codec even if the store does not name it
-    #[arg(long, value_enum)]
-    codec: Option<CodecName>,
+    #[command(flatten)]
+    codec: CodecArgs,
     #[command(flatten)]
     force: ForceArg,
     #[command(flatten)]
@@ -60,7 +59,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let predictor = input::predictor(&args.predictor, corpus.dim, session)?;
     let segment = Segment { utterance: input::utterance(&corpus, &args.utterance)?, t0: args.start };
     // Opened before the work: a wrong codec is known at once.
-    let codec = args.wav.as_ref().map(|_| input::codec_for(store.codec(), corpus.dim, args.codec, session)).transpose()?;
+    let codec = args.wav.as_ref().map(|_| input::codec_for(store.codec(), corpus.dim, &args.codec, session)).transpose()?;
     let baselines = super::inject::baselines(&corpus, &predictor);
     let rollouts = rollout(&session.job()?, &corpus, &predictor, &baselines, &[segment], &[schedule], &config)?;
     let rolled = rollouts.into_iter().next().context("the rollout gave nothing")?;

@@ -9,7 +9,7 @@ use driftscope_core::latents::scan_audio;
 use driftscope_core::perceive::{mel_distance, si_sdr_db};
 use serde_json::json;
 
-use super::input::CodecName;
+use super::input::{self, CodecArgs};
 use super::output::ForceArg;
 use super::session::Session;
 use super::table::{number, table};
@@ -21,10 +21,12 @@ pub(super) struct Args {
     /// Sound files, or folders of them
     #[arg(required = true, value_name = "AUDIO")]
     audio: Vec<PathBuf>,
-    /// Codec
-    #[arg(long, value_enum, default_value = "demo")]
-    codec: CodecName,
-    /// Folder for the decoded sounds
+    #[command(flatten)]
+    codec: CodecArgs,
+    /// Only these speakers of the folders: a text file, one a line
+    #[arg(long, value_name = "FILE")]
+    speakers: Option<PathBuf>,
+    /// Folder for the sounds: NAME.ref.wav as it went in, NAME.deg.wav as it came out
     #[arg(long, value_name = "DIR")]
     wav: Option<PathBuf>,
     #[command(flatten)]
@@ -43,7 +45,7 @@ struct Measured {
 }
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
-    let files = files(&args.audio)?;
+    let files = files(args)?;
     let codec = args.codec.open()?;
     let progress = session.console.progress();
     let (mut measured, mut problems) = (Vec::new(), Vec::new());
@@ -82,14 +84,19 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     Ok(Report { text: table(&rows), key_metrics: means, json })
 }
 
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+fn files(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
+    let speakers = args.speakers.as_deref().map(input::speakers).transpose()?;
     let mut files = Vec::new();
-    for path in paths {
+    for path in &args.audio {
         if path.is_dir() {
-            files.extend(scan_audio(path)?.into_iter().map(|f| f.path));
+            let found = scan_audio(path)?.into_iter().filter(|f| speakers.as_ref().is_none_or(|s| s.contains(&f.speaker)));
+            files.extend(found.map(|f| f.path));
         } else {
             files.push(path.clone());
         }
+    }
+    if files.is_empty() {
+        bail!("none of the sounds is by the speakers named");
     }
     Ok(files)
 }
@@ -101,9 +108,12 @@ fn measure(path: &Path, codec: &Codec, args: &Args) -> anyhow::Result<Measured> 
     // The last frame reaches past the end of the sound.
     decoded.samples.truncate(original.samples.len());
     if let Some(folder) = &args.wav {
-        let out = folder.join(path.file_stem().unwrap_or_default()).with_extension("wav");
-        args.force.check(&out)?;
-        write_wav(&out, &decoded)?;
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        for (kind, clip) in [("ref", &original), ("deg", &decoded)] {
+            let out = folder.join(format!("{stem}.{kind}.wav"));
+            args.force.check(&out)?;
+            write_wav(&out, clip)?;
+        }
     }
     Ok(Measured {
         path: path.to_owned(),

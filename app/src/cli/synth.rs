@@ -11,7 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::StandardNormal;
 use serde_json::json;
 
-use super::input::{self, CodecName, StoreArg};
+use super::input::{self, CodecArgs, StoreArg};
 use super::output::{ForceArg, writable_folder};
 use super::session::Session;
 use super::{JsonArg, Report};
@@ -35,9 +35,8 @@ pub(super) struct Args {
     /// Start every step from the true frame before it, instead of adding up from frame 0
     #[arg(long)]
     per_step: bool,
-    /// Decode with this codec even if the store does not name it
-    #[arg(long, value_enum)]
-    codec: Option<CodecName>,
+    #[command(flatten)]
+    codec: CodecArgs,
     /// Folder for the WAV files
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -51,7 +50,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let modes = args.modes.iter().map(|m| mode(m)).collect::<Result<Vec<_>, _>>()?;
     let store = Store::open(&args.store.store)?;
     let truth = store.read(&args.utterance)?;
-    let codec = input::codec_for(store.codec(), store.dim(), args.codec, session)?;
+    let codec = input::codec_for(store.codec(), store.dim(), &args.codec, session)?;
     let paths: Vec<PathBuf> = modes.iter().map(|m| args.out.join(format!("{}.wav", peer_key(*m)))).collect();
     for path in &paths {
         args.force.check(path)?;
