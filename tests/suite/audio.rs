@@ -91,7 +91,9 @@ fn a_flac_that_ends_early_is_refused() {
 #[test]
 fn every_format_gives_the_tone() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("sounds");
-    for (name, gain, n_samples, tolerance) in [("tone.flac", 0.75, 8_000..=8_000, 5e-5), ("tone.ogg", 1.0, 8_000..=8_000, 0.05), ("tone.mp3", 1.0, 8_000..=9_500, 0.05)] {
+    for (name, gain, n_samples, tolerance) in
+        [("tone.flac", 0.75, 8_000..=8_000, 5e-5), ("tone.ogg", 1.0, 8_000..=8_000, 0.05), ("tone.mp3", 1.0, 8_000..=9_500, 0.05)]
+    {
         let clip = audio::read(&folder.join(name)).unwrap();
         assert_eq!(clip.sample_rate_hz, 16_000);
         assert!(n_samples.contains(&clip.samples.len()), "{name}: {} samples", clip.samples.len());

@@ -13,7 +13,9 @@ fn every_shader_is_valid() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shaders");
     let mut n_files = 0;
     for kind in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
-        for file in fs::read_dir(kind).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "wgsl")) {
+        for file in
+            fs::read_dir(kind).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "wgsl"))
+        {
             let wgsl = fs::read_to_string(&file).unwrap();
             let module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{}: {}", file.display(), e.emit_to_string(&wgsl)));
             let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
@@ -29,7 +31,8 @@ fn gpu() -> &'static (wgpu::Device, wgpu::Queue) {
     static GPU: OnceLock<(wgpu::Device, wgpu::Queue)> = OnceLock::new();
     GPU.get_or_init(|| {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-        let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12));
+        let mut adapters =
+            pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12));
         // The same picture everywhere: software before hardware.
         adapters.sort_by_key(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu);
         let adapter = adapters.first().expect("a graphics adapter is needed: on Debian, apt install mesa-vulkan-drivers");

@@ -69,7 +69,12 @@ fn ready() -> (State, Worker) {
 }
 
 /// Runs one panel over `state` and gives back what it asked for after `act`.
-fn asked(state: &State, size: [f32; 2], panel: impl Fn(&mut egui::Ui, &State, &mut Commands), act: impl FnOnce(&Harness<'_, Commands>)) -> Vec<Command> {
+fn asked(
+    state: &State,
+    size: [f32; 2],
+    panel: impl Fn(&mut egui::Ui, &State, &mut Commands),
+    act: impl FnOnce(&Harness<'_, Commands>),
+) -> Vec<Command> {
     let draw = |ui: &mut egui::Ui, commands: &mut Commands| panel(ui, state, commands);
     let mut harness = Harness::builder().with_size(size).build_ui_state(draw, Commands::default());
     harness.run_steps(2);
@@ -228,10 +233,8 @@ fn plots_say_their_numbers() {
 
 #[test]
 fn keys_are_commands() {
-    let mut harness = Harness::builder().build_ui_state(
-        |ui, commands: &mut Commands| panels::keys(ui.ctx(), commands),
-        Commands::default(),
-    );
+    let mut harness =
+        Harness::builder().build_ui_state(|ui, commands: &mut Commands| panels::keys(ui.ctx(), commands), Commands::default());
     use egui::{Key, Modifiers};
     for (modifiers, key, command) in [
         (Modifiers::NONE, Key::Space, Command::TogglePlay),
@@ -260,7 +263,8 @@ fn sound_is_drawn_and_the_window_survives_any_size() {
 
 #[test]
 fn a_failed_load_is_one_sentence() {
-    let (mut state, worker) = (State::default(), Worker::start(ctx(), Box::new(|_| anyhow::bail!("demo.zarr: no such store")), 48_000, || {}).unwrap());
+    let (mut state, worker) =
+        (State::default(), Worker::start(ctx(), Box::new(|_| anyhow::bail!("demo.zarr: no such store")), 48_000, || {}).unwrap());
     state.receive(worker.wait(Duration::from_secs(10)).unwrap());
     assert_eq!(state.notice, Some(Notice::Problem("demo.zarr: no such store".into())));
     let draw = |ui: &mut egui::Ui, commands: &mut Commands| whole(ui, &state, commands);

@@ -146,7 +146,9 @@ fn codec(args: &Args, session: &Session) -> anyhow::Result<Report> {
 /// The state serves to resume; beside a finished checkpoint it would only be resumed by mistake.
 fn remove_state(state: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(state) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("{}: cannot be removed", state.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{}: cannot be removed", state.display()))
+        }
         _ => Ok(()),
     }
 }

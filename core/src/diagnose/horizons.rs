@@ -356,7 +356,7 @@ mod tests {
         let y = Mat::from_fn(targets.len(), 2 * dim, |i, j| targets[i][j]);
         let mut gram = x.transpose() * &x;
         (0..WINDOW * dim).for_each(|i| gram[(i, i)] += lambda);
-        gram.llt(Triangle::Lower).unwrap().solve(x.transpose() * y)
+        solve_positive_definite(gram.as_ref(), (x.transpose() * y).as_ref()).unwrap()
     }
 
     #[test]

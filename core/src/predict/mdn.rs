@@ -49,8 +49,7 @@ impl MdnNet {
             return mixture_nll(&log_weights, &means, &log_sigmas, &deltas).mean();
         }
         let features = forward_backbone(&self.backbone, inputs);
-        let [logits, means, log_sigmas] =
-            [&self.pi_head, &self.mu_head, &self.log_sigma_head].map(|head| head.forward(features.clone()));
+        let [logits, means, log_sigmas] = [&self.pi_head, &self.mu_head, &self.log_sigma_head].map(|head| head.forward(features.clone()));
         mean_mixture_nll(logits, means, log_sigmas, LOG_SIGMA, deltas)
     }
 

@@ -77,9 +77,9 @@ impl StoreWriter {
         let target = group_folder(&self.path, &utterance.id)?;
         self.check(&target, utterance, latents, energy)?;
         let part = disk::name_beside(&target);
-        let written = self.write_group(&part, utterance, latents, energy).and_then(|()| {
-            replace_folder(&part, &target).map_err(|source| StoreError::Io { path: target.clone(), source })
-        });
+        let written = self
+            .write_group(&part, utterance, latents, energy)
+            .and_then(|()| replace_folder(&part, &target).map_err(|source| StoreError::Io { path: target.clone(), source }));
         if written.is_err() {
             // The error that ended the writing is the one to report.
             let _ = fs::remove_dir_all(&part);
