@@ -100,7 +100,7 @@ fn replace_x(path: &Path, zarray: &str, bytes: &[u8]) {
 }
 
 fn zarray(shape: &str, dtype: &str) -> String {
-    let rest = r#""order":"C","fill_value":0.0,"filters":null,"compressor":null"#;
+    let rest = r#""order":"C","fill_value":0,"filters":null,"compressor":null"#;
     format!(r#"{{"zarr_format":2,"shape":{shape},"chunks":{shape},"dtype":"{dtype}",{rest}}}"#)
 }
 

@@ -158,17 +158,3 @@ fn write_column<T: DataType>(group: &mut SerializedRowGroupWriter<'_, fs::File>,
     column.typed::<T>().write_batch(values, None, None).unwrap();
     column.close().unwrap();
 }
-
-#[test]
-fn interop_tmp() {
-    for (name, version) in [("v2/latents.zarr", ZarrVersion::V2), ("v3/latents.zarr", ZarrVersion::V3)] {
-        let path = Path::new("/tmp/interop").join(name);
-        let _ = fs::remove_dir_all(path.parent().unwrap());
-        let mut writer = StoreWriter::create(&path, version, 512, 12.5, None).unwrap();
-        for (id, n) in [("10-1", 443), ("9-1", 1), ("9-2", 161)] {
-            let l = Latents { values: (0..n * 512).map(|i| (i % 1000) as f32 * 0.25).collect(), dim: 512, frame_rate_hz: 12.5 };
-            writer.write(&utterance(id, &id[..id.len() - 2], n), &l, &vec![0.0; n]).unwrap();
-        }
-        writer.finish().unwrap();
-    }
-}
