@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Makes everything in assets/ again, in order: voices, (codec), latents, predictors, packed latents.
 #   assets/make.sh            all but the training of the codec: minutes on two cores
-#   assets/make.sh --codec    the training of the codec too: hours on two cores
+#   assets/make.sh --codec    the training of the codec too: about forty minutes on two cores
 # Needs: the built program; espeak-ng, sox and flac for the voices; the audio that the predictors and the codec learn from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 speech=${LIBRISPEECH_MINI:-../shared/data/librispeech-mini}
 work=${WORK:-target/assets}
 target=${CARGO_TARGET_DIR:-target}
-run() { echo "+ driftscope $*" >&2; "$target/debug/driftscope" --seed 42 --runs "$work/runs" "$@"; }
+run() { echo "+ driftscope $*" >&2; "$target/debug/driftscope" --seed "${seed:-42}" --runs "$work/runs" "$@"; }
 [ -d "$speech" ] || { echo "make.sh: $speech is missing; set LIBRISPEECH_MINI to a folder of read speech (LibriSpeech layout)" >&2; exit 1; }
 rm -rf "$work"; mkdir -p "$work"
 
@@ -19,7 +19,8 @@ assets/demo/make-voices.sh
 
 if [ "${1:-}" = --codec ]; then
   nice cargo build --workspace
-  run fit demo-codec --audio "$speech" --held-out assets/codec/held_out_speakers.txt --out assets/codec/demo-codec.safetensors --force
+  seed=1 run fit demo-codec --audio "$speech" --config assets/codec/demo-codec.toml \
+    --held-out assets/codec/held_out_speakers.txt --out assets/codec/demo-codec.safetensors --force
 fi
 # The program embeds what this script makes: it is built again after each part that it embeds.
 nice cargo build --workspace

@@ -2,6 +2,7 @@
 //! and the config. Because the batch of a step depends on seed and step alone, this is all that an exact resume needs.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -10,6 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::optimizer::{AdamW, Moments};
 use super::{FitConfig, FitError};
+use crate::disk;
 
 /// What the header holds.
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -42,11 +44,7 @@ pub(super) fn save<M: Module>(path: &Path, header: &Header, module: &M, optimize
     let metadata = HashMap::from([(KEY.to_owned(), serde_json::to_string(header).map_err(|e| bad(e.to_string()))?)]);
     let views = views.map_err(|e: safetensors::SafeTensorError| bad(e.to_string()))?;
     let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| bad(e.to_string()))?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| bad(format!("cannot be written: {e}")))?;
-    std::io::Write::write_all(&mut file, &bytes).map_err(|e| bad(format!("cannot be written: {e}")))?;
-    file.persist(path).map_err(|e| bad(format!("cannot be written: {e}")))?;
-    Ok(())
+    disk::write_beside(path, |file| file.write_all(&bytes)).map_err(|e| bad(format!("cannot be written: {e}")))
 }
 
 /// Reads a checkpoint into `module` and `optimizer`; gives the step to go on with.

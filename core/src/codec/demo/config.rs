@@ -21,7 +21,7 @@ pub struct DemoCodecConfig {
     pub gain_jitter_db: f32,
     /// Learning rate of the linear path, relative to the nets': at full rate it is wrecked at once and never recovers.
     pub skip_lr_scale: f64,
-    /// Decoded magnitudes are raised to this power before phases are found (norm kept); above 1 sharpens what the bottleneck blurs.
+    /// Decoded magnitudes are raised to this power before phases are found (energy kept); above 1 sharpens what the bottleneck blurs.
     pub expansion: f32,
     /// Rounds of Griffin-Lim.
     pub griffin_lim_iterations: usize,

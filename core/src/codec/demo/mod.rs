@@ -6,6 +6,7 @@
 
 mod closed_form;
 mod config;
+mod expansion;
 mod features;
 mod network;
 mod training;
@@ -17,6 +18,7 @@ use super::CodecError;
 use crate::audio::stft::GriffinLim;
 use crate::audio::{self, AudioClip};
 use crate::latents::{CodecTag, Latents};
+use expansion::expand;
 use features::{Analysis, FIRST_SAMPLE, HOP_SAMPLES, PATCH, SAMPLE_RATE_HZ};
 use weights::Weights;
 
@@ -107,9 +109,7 @@ impl DemoCodec {
         let n_frames = latents.n_frames();
         let mut magnitudes = self.magnitudes(latents)?;
         let config = &self.weights.header.config;
-        for frame in magnitudes.chunks_exact_mut(config.network.n_bins) {
-            expand(frame, config.expansion);
-        }
+        expand(&mut magnitudes, config.network.n_bins, config.expansion);
         let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM, seed: PHASE_SEED };
         let samples = self.analysis.synthesis.griffin_lim(&magnitudes, FIRST_SAMPLE, n_frames * HOP_SAMPLES, griffin_lim);
         Ok(AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ })
@@ -137,11 +137,5 @@ impl DemoCodec {
     }
 }
 
-/// Raises to `power`, then restores the norm.
-fn expand(magnitudes: &mut [f32], power: f32) {
-    let norm = |m: &[f32]| m.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-    let before = norm(magnitudes);
-    magnitudes.iter_mut().for_each(|m| *m = m.powf(power));
-    let gain = (before / norm(magnitudes).max(1e-20)) as f32;
-    magnitudes.iter_mut().for_each(|m| *m *= gain);
-}
+#[cfg(test)]
+mod tests;

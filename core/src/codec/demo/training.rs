@@ -57,6 +57,11 @@ pub fn fit_codec(
     ctx.progress.report("fit linear codec", 1, Some(1), "");
     let mut steps = 0;
     if config.network.residual {
+        let needed = config.segment_latents;
+        if !examples.iter().any(|e| e.patches.len() >= needed * PATCH) {
+            let message = format!("no utterance has the {needed} latents ({:.1} s) of a training excerpt", needed as f64 * 0.08);
+            return Err(CodecError::Input(message).into());
+        }
         let task = CodecTask { examples, config: config.clone(), mel_of_bins: mel_of_bins(config, &ctx.device) };
         vae = fit::fit(ctx, &task, vae, &config.fit, checkpoint)?.module;
         steps = config.fit.steps;

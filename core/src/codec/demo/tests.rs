@@ -1,0 +1,212 @@
+//! What the codec promises: causality to the bit, sound that comes back, refusals in one sentence, and the same weights from the
+//! same fit.
+
+use super::features::{FRAMES_PER_LATENT, PATCH};
+use super::*;
+use crate::fit::FitConfig;
+use crate::job::JobCtx;
+
+/// A sung vowel: harmonics of a gliding pitch under three formants, with a little breath.
+fn vowel(seconds: f64, pitch_hz: f64, seed: u64) -> AudioClip {
+    let rate = f64::from(SAMPLE_RATE_HZ);
+    let formants = [(650.0, 90.0, 1.0), (1_100.0, 110.0, 0.5), (2_600.0, 160.0, 0.2)];
+    let mut noise = seed.wrapping_mul(2_654_435_761) | 1;
+    let mut phase = 0.0;
+    let samples = (0..(seconds * rate) as usize).map(|i| {
+        let t = i as f64 / rate;
+        let f0 = pitch_hz * (1.0 + 0.1 * (2.0 * std::f64::consts::PI * 0.7 * t).sin());
+        phase += 2.0 * std::f64::consts::PI * f0 / rate;
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let breath = (noise >> 33) as f64 / f64::from(1_u32 << 31) - 0.5;
+        let voiced: f64 = (1..40)
+            .map(|k| k as f64 * f0)
+            .filter(|&f| f < 7_500.0)
+            .map(|f| {
+                let envelope: f64 = formants.iter().map(|(c, w, a)| a / (1.0 + ((f - c) / w).powi(2))).sum();
+                envelope * (phase * (f / f0)).sin()
+            })
+            .sum();
+        (0.1 * voiced * (0.6 + 0.4 * (2.0 * std::f64::consts::PI * 3.0 * t).sin()) + 0.002 * breath) as f32
+    });
+    AudioClip { samples: samples.collect(), sample_rate_hz: SAMPLE_RATE_HZ }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn a_latent_sees_nothing_after_its_own_80_ms() {
+    let codec = DemoCodec::embedded().unwrap();
+    let clip = vowel(1.6, 120.0, 1);
+    let before = codec.encode(&clip).unwrap();
+    assert_eq!(before.n_frames(), 20);
+    for t in [4, 11] {
+        let mut changed = clip.clone();
+        changed.samples[(t + 1) * HOP_SAMPLES..].iter_mut().for_each(|s| *s = 0.3 - *s);
+        let after = codec.encode(&changed).unwrap();
+        let upto = (t + 1) * codec.dim();
+        assert_eq!(bits(&before.values[..upto]), bits(&after.values[..upto]), "frames up to {t}");
+        assert_ne!(before.frame(t + 1), after.frame(t + 1));
+    }
+    // The last sample of its own 80 ms is seen, so the limit is as late as it may be.
+    let mut changed = clip.clone();
+    changed.samples[5 * HOP_SAMPLES - 10] += 0.9;
+    assert_ne!(codec.encode(&changed).unwrap().frame(4), before.frame(4));
+}
+
+#[test]
+fn the_decoder_looks_one_latent_ahead_and_no_further() {
+    let codec = DemoCodec::embedded().unwrap();
+    let latents = codec.encode(&vowel(1.6, 120.0, 1)).unwrap();
+    let before = codec.magnitudes(&latents).unwrap();
+    let per_latent = before.len() / latents.n_frames();
+    for t in [3, 12] {
+        let mut changed = latents.clone();
+        changed.values[(t + 2) * codec.dim()..].iter_mut().for_each(|z| *z = 1.0 - *z);
+        let after = codec.magnitudes(&changed).unwrap();
+        let upto = (t + 1) * per_latent;
+        assert_eq!(bits(&before[..upto]), bits(&after[..upto]), "frames of latents up to {t}");
+        assert_ne!(before[upto..upto + per_latent], after[upto..upto + per_latent], "latent {} sees {}", t + 1, t + 2);
+    }
+}
+
+#[test]
+fn a_vowel_comes_back() {
+    let codec = DemoCodec::embedded().unwrap();
+    let clip = vowel(2.0, 140.0, 2);
+    let latents = codec.encode(&clip).unwrap();
+    let decoded = codec.decode(&latents).unwrap();
+    assert_eq!(decoded.samples.len(), latents.n_frames() * HOP_SAMPLES);
+    assert_eq!(decoded.samples, codec.decode(&latents).unwrap().samples, "same latents, same bytes");
+    let (x, y) = (codec.analysis.patches(&clip.samples), codec.analysis.patches(&decoded.samples));
+    let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len() as f32;
+    let (mx, my) = (mean(&x), mean(&y));
+    let cov: f32 = x.iter().zip(&y).map(|(a, b)| (a - mx) * (b - my)).sum();
+    let norm = |v: &[f32], m: f32| v.iter().map(|a| (a - m).powi(2)).sum::<f32>().sqrt();
+    let correlation = cov / (norm(&x, mx) * norm(&y, my));
+    assert!(correlation > 0.9, "mel correlation {correlation}");
+    let rms = |v: &[f32]| (v.iter().map(|a| a * a).sum::<f32>() / v.len() as f32).sqrt();
+    let level = rms(&decoded.samples) / rms(&clip.samples);
+    assert!((0.7..1.3).contains(&level), "level {level}");
+}
+
+#[test]
+fn bad_input_is_refused_in_one_sentence() {
+    let codec = DemoCodec::embedded().unwrap();
+    let clip = |samples: Vec<f32>| AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ };
+    let latents = |values: Vec<f32>, dim| Latents { values, dim, frame_rate_hz: 12.5 };
+    let cases = [
+        (codec.encode(&clip(vec![])).err(), "no samples"),
+        (codec.encode(&clip(vec![0.0, f32::NAN])).err(), "sample 1 is no number"),
+        (codec.decode(&latents(vec![0.0; 96], 32)).err(), "frames of 64 values; given are 3 of 32"),
+        (codec.decode(&latents(vec![], 64)).err(), "given are 0 of 64"),
+        (codec.decode(&latents([vec![0.0; 70], vec![f32::INFINITY; 58]].concat(), 64)).err(), "latent frame 1"),
+    ];
+    for (problem, expected) in cases {
+        let message = problem.unwrap().to_string();
+        assert!(message.contains(expected), "{message:?} says {expected:?}");
+    }
+}
+
+#[test]
+fn broken_weights_are_refused_in_one_sentence() {
+    let whole = include_bytes!("../../../../assets/codec/demo-codec.safetensors");
+    let mut foreign = whole.to_vec();
+    let at = foreign.windows(5).position(|w| w == b"demo-").unwrap();
+    foreign[at] = b'x';
+    let cases: [(&[u8], &str); 4] = [
+        (&whole[..whole.len() - 100], "not a whole safetensors file"),
+        (&whole[..40], "not a whole safetensors file"),
+        (b"RIFF and then some text", "not a whole safetensors file"),
+        (&foreign, "the header has no driftscope.demo-codec"),
+    ];
+    for (bytes, expected) in cases {
+        let message = DemoCodec::from_bytes(bytes, "w.safetensors").unwrap_err().to_string();
+        assert!(message.starts_with("w.safetensors") && message.contains(expected), "{message:?} says {expected:?}");
+    }
+}
+
+fn small(residual: bool, steps: u64) -> DemoCodecConfig {
+    DemoCodecConfig {
+        network: NetworkConfig {
+            n_bins: 321,
+            latent_dim: 8,
+            residual,
+            width: 24,
+            n_blocks: 1,
+            fine_width: 16,
+            n_fine_blocks: 1,
+            ..NetworkConfig::default()
+        },
+        fit: FitConfig { steps, checkpoint_every: 3, ..DemoCodecConfig::default().fit },
+        batch: 2,
+        segment_latents: 6,
+        held_out_speakers: vec!["held".to_owned()],
+        ..DemoCodecConfig::default()
+    }
+}
+
+fn choir() -> Vec<SpeechClip> {
+    let voice = |i: u32| SpeechClip { speaker: format!("{i}"), clip: vowel(3.0, 100.0 + 25.0 * f64::from(i), i.into()) };
+    (0..4).map(voice).collect()
+}
+
+#[test]
+fn the_fit_is_reproducible_and_spares_held_out_speakers() {
+    let ctx = JobCtx::quiet(Device::flex(), 3);
+    for residual in [false, true] {
+        let bytes = fit_codec(&ctx, &choir(), &small(residual, 4), None).unwrap();
+        let mut more = choir();
+        more.push(SpeechClip { speaker: "held".to_owned(), clip: vowel(2.0, 300.0, 9) });
+        assert!(bytes == fit_codec(&ctx, &more, &small(residual, 4), None).unwrap(), "residual {residual}");
+        let codec = DemoCodec::from_bytes(&bytes, "fresh").unwrap();
+        assert_eq!(codec.header().provenance.n_utterances, 4);
+        let latents = codec.encode(&choir()[1].clip).unwrap();
+        assert_eq!((latents.dim, latents.n_frames()), (8, 38));
+        assert!(codec.decode(&latents).unwrap().samples.iter().all(|s| s.is_finite()));
+    }
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    let ctx = JobCtx::quiet(Device::flex(), 3);
+    let mut ctx_seen = ctx.clone();
+    let losses = std::sync::Arc::new(std::sync::Mutex::new(Vec::<f32>::new()));
+    let sink = std::sync::Arc::clone(&losses);
+    ctx_seen.progress = crate::job::Progress::new(move |event| {
+        sink.lock().unwrap().extend(event.note.strip_prefix("loss ").and_then(|l| l.parse::<f32>().ok()));
+    });
+    let mut config = small(true, 121);
+    config.fit.learning_rate = 3e-3;
+    config.fit.warmup_steps = 5;
+    fit_codec(&ctx_seen, &choir(), &config, None).unwrap();
+    let losses = losses.lock().unwrap();
+    assert!(losses.last().unwrap() < &(0.85 * losses[0]), "{losses:?}");
+}
+
+#[test]
+fn too_little_sound_is_said() {
+    let ctx = JobCtx::quiet(Device::flex(), 3);
+    let one = [SpeechClip { speaker: "1".to_owned(), clip: vowel(0.5, 100.0, 1) }];
+    let none = fit_codec(&ctx, &[], &small(false, 1), None).unwrap_err().to_string();
+    let short = fit_codec(&ctx, &one, &small(false, 1), None).unwrap_err().to_string();
+    for message in [none, short] {
+        assert!(message.contains("too few to fit 8 components"), "{message}");
+    }
+}
+
+#[test]
+fn patches_hold_eight_frames_of_eighty_bands() {
+    let analysis = Analysis::new(1_024);
+    let clip = vowel(0.5, 120.0, 1);
+    assert_eq!(Analysis::n_latents(clip.samples.len()), 7);
+    assert_eq!(analysis.patches(&clip.samples).len(), 7 * PATCH);
+    assert_eq!(analysis.targets(&clip.samples).len(), 7 * FRAMES_PER_LATENT * 513);
+    // A tone of 1 kHz lands in the band whose center is nearest: mel(1000) = 1000, bands every 34.67 mel from 31.7.
+    let tone: Vec<f32> = (0..8_000).map(|i| (2.0 * std::f32::consts::PI * 1_000.0 * i as f32 / 16_000.0).sin()).collect();
+    let patches = analysis.patches(&tone);
+    let frame = &patches[2 * PATCH..2 * PATCH + 80];
+    let loudest = frame.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|p| p.0);
+    assert_eq!(loudest, Some(27));
+}
