@@ -62,11 +62,11 @@ fn baselines(variance: f32) -> Baselines {
     }
 }
 
-/// Modes A and D from 400 starts in 50 unseen utterances.
-fn report(toy: Toy, predictor: &Predictor, baselines: &Baselines) -> InjectionReport {
+/// Modes A and D from 400 starts in 25 unseen utterances.
+fn report(toy: Toy, n_frames: usize, predictor: &Predictor, baselines: &Baselines) -> InjectionReport {
     let ctx = ctx();
-    let corpus = toy_corpus(toy, 100, 150, DIM, 3);
-    let config = SegmentConfig { n_utterances: 50, ..SegmentConfig::default() };
+    let corpus = toy_corpus(toy, 50, n_frames, DIM, 3);
+    let config = SegmentConfig { n_utterances: 25, segments_per_utterance: 16, ..SegmentConfig::default() };
     let segments = sample_segments(&corpus, WINDOW, 1, STEPS, &config, 1).unwrap();
     assert_eq!(segments.len(), 400);
     let config = ReferenceConfig { lambda: 1.0, window: WINDOW, horizon: 1 };
@@ -78,10 +78,10 @@ fn report(toy: Toy, predictor: &Predictor, baselines: &Baselines) -> InjectionRe
 
 /// x[t] = ε: the best Δ̂ is −x[t−1], and Δ = ε − x[t−1] correlates with it by 1/√2. Shuffled in time white noise is itself, so the
 /// null is the same number: the cosine proves nothing. Rolled freely the state goes to 0 at once and stays (cosine 0, error the
-/// climatology's). ln-likelihood: variance 1 against the baseline's 2, ΔNLL = D·½·ln ½.
+/// climatology's). Likelihood: variance 1 against the baseline's 2, ΔNLL = D·½·ln ½.
 #[test]
 fn white_noise_scores_as_high_as_its_null() {
-    let report = report(Toy::WhiteNoise, &of_last_frame(-1.0, 1.0, DIM), &baselines(2.0));
+    let report = report(Toy::WhiteNoise, 600, &of_last_frame(-1.0, 1.0, DIM), &baselines(2.0));
     let expected = cosine_of(0.5_f64.sqrt());
     let [teacher, free] = &report.modes[..] else { panic!("two modes") };
     close("cosine", mean(&teacher.overall.cos), expected, 0.01);
@@ -95,14 +95,15 @@ fn white_noise_scores_as_high_as_its_null() {
     close("√2·σ", report.references.sqrt2_sigma_state_err * report.references.median_delta_norm, (2.0 * DIM as f64).sqrt(), 0.1);
 }
 
-/// x[t] = a·x[t−1] + ε with unit variance: Δ̂ = (a−1)·x[t−1] correlates with Δ by √((1−a)/2), far below the null 1/√2. Rolled
+/// x[t] = a·x[t−1] + ε with unit variance: Δ̂ = (a−1)·x[t−1] correlates with Δ by √((1−a)/2), far below the null, which is white
+/// noise's 1/√2 (utterances are much longer than 1/(1−a) frames, so that shuffling leaves nothing but the marginal). Rolled
 /// freely Δ̂ at step s is (a−1)·a^{s−1}·x[t0−1], correlation a^{s−1}·√((1−a)/2): exactly what a predictor trained for horizon s
 /// can know, so rollout and skyline coincide: no exposure bias. Error after s steps: variance 1 − a^{2s}; standing still:
 /// 2(1 − a^s). ΔNLL = D·½·ln((1+a)/2).
 #[test]
 fn a_stable_process_loses_its_cosine_to_the_information_limit_only() {
     let a = 0.9_f64;
-    let report = report(Toy::StableAr1 { a: 0.9 }, &of_last_frame(-0.1, 0.19, DIM), &baselines(0.2));
+    let report = report(Toy::StableAr1 { a: 0.9 }, 600, &of_last_frame(-0.1, 0.19, DIM), &baselines(0.2));
     let [teacher, free] = &report.modes[..] else { panic!("two modes") };
     let r = ((1.0 - a) / 2.0).sqrt();
     close("cosine", mean(&teacher.overall.cos), cosine_of(r), 0.02);
@@ -127,7 +128,7 @@ fn a_stable_process_loses_its_cosine_to_the_information_limit_only() {
 #[test]
 fn an_unstable_process_diverges_at_its_own_rate() {
     let a = 1.1_f64;
-    let report = report(Toy::Unstable { a: 1.1 }, &of_last_frame(0.1, 1.0, DIM), &baselines(1.0));
+    let report = report(Toy::Unstable { a: 1.1 }, 100, &of_last_frame(0.1, 1.0, DIM), &baselines(1.0));
     let unit = report.references.median_delta_norm;
     let [teacher, free] = &report.modes[..] else { panic!("two modes") };
     for (index, (forced, rolled)) in teacher.per_step.iter().zip(&free.per_step).enumerate() {
@@ -180,7 +181,7 @@ fn constant_vmf(kappa: f32, log_sigma: f32) -> Predictor {
 #[test]
 fn a_vmf_walk_is_as_predictable_as_its_concentration() {
     let kappa = 50.0;
-    let report = report(Toy::VmfWalk { kappa: 50.0 }, &constant_vmf(50.0, VMF_WALK_LOG_SIGMA.ln() as f32), &baselines(1.0));
+    let report = report(Toy::VmfWalk { kappa: 50.0 }, 600, &constant_vmf(50.0, VMF_WALK_LOG_SIGMA.ln() as f32), &baselines(1.0));
     let resultant = von_mises_fisher::mean_resultant_length(DIM, kappa);
     let s2 = VMF_WALK_LOG_SIGMA.powi(2);
     let entropy = -von_mises_fisher::log_normalizer(DIM, kappa) - kappa * resultant + 0.5 * (1.0 + (2.0 * std::f64::consts::PI * s2).ln());
@@ -226,7 +227,7 @@ fn a_batch_is_its_parts() {
 /// A predictor without a density has no likelihood: every value is counted, none is averaged, and the JSON stays valid.
 #[test]
 fn what_is_no_number_is_counted_and_never_averaged() {
-    let report = report(Toy::WhiteNoise, &Predictor::persistence(DIM, WINDOW), &baselines(2.0));
+    let report = report(Toy::WhiteNoise, 600, &Predictor::persistence(DIM, WINDOW), &baselines(2.0));
     let nll = &report.modes[0].per_step[0].nll;
     assert_eq!((nll.n, nll.n_nonfinite, nll.mean), (0, 400, None));
     let json = report.to_json();
