@@ -30,10 +30,10 @@ fn on_page(point: vec4<f32>) -> vec2<f32> {
 
 @vertex
 fn vertex(@builtin(vertex_index) vertex: u32, @builtin(instance_index) segment: u32) -> Corner {
-    let from = points[segment];
-    let to = points[segment + 1u];
-    let a = on_page(from);
-    let b = on_page(to);
+    let begin = points[segment];
+    let finish = points[segment + 1u];
+    let a = on_page(begin);
+    let b = on_page(finish);
     let along = b - a;
     let length_px = length(along);
     let direction = select(vec2<f32>(1.0, 0.0), along / max(length_px, 1e-6), length_px > 1e-6);
@@ -52,7 +52,7 @@ fn vertex(@builtin(vertex_index) vertex: u32, @builtin(instance_index) segment: 
     out.at_px = at;
     out.a_px = a;
     out.b_px = b;
-    out.values = vec2<f32>(from.w, to.w);
+    out.values = vec2<f32>(begin.w, finish.w);
     return out;
 }
 
