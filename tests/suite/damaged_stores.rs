@@ -100,8 +100,9 @@ fn replace_x(path: &Path, zarray: &str, bytes: &[u8]) {
 }
 
 fn zarray(shape: &str, dtype: &str) -> String {
+    let chunks = shape.replace("[0,", "[1,");
     let rest = r#""order":"C","fill_value":0,"filters":null,"compressor":null"#;
-    format!(r#"{{"zarr_format":2,"shape":{shape},"chunks":{shape},"dtype":"{dtype}",{rest}}}"#)
+    format!(r#"{{"zarr_format":2,"shape":{shape},"chunks":{chunks},"dtype":"{dtype}",{rest}}}"#)
 }
 
 #[test]

@@ -65,7 +65,9 @@ impl Corpus {
             Some(split) => split.clone(),
             None => {
                 let speakers: BTreeSet<String> = store.utterances().iter().map(|u| u.speaker.clone()).collect();
-                Split::every_fourth(&speakers).map_err(|e| unusable(e.to_string()))?
+                // Where both are wrong, the damage is the better news: it is what to mend first.
+                let damage = || store.utterances().par_iter().find_map_first(|u| store.read(&u.id).err());
+                Split::every_fourth(&speakers).map_err(|e| damage().map_or_else(|| unusable(e.to_string()), CorpusError::Store))?
             }
         };
         let side_of = |speaker: &str| {
