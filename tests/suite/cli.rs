@@ -170,18 +170,20 @@ fn results_are_not_overwritten_in_silence() {
     assert_ne!(fs::read(&out).unwrap(), b"precious");
 }
 
-/// A hand-made Zarr 2 store with one uncompressed utterance, so that its content can be anything.
+/// A hand-made Zarr 2 store of two uncompressed utterances with the same content, which can be anything.
 fn raw_store(folder: &Path, zarray: &str, chunk: &[u8]) -> PathBuf {
     let store = folder.join("latents.zarr");
-    let array = store.join("103-1/x");
-    fs::create_dir_all(&array).unwrap();
-    for group in [&store, &store.join("103-1")] {
-        fs::write(group.join(".zgroup"), r#"{"zarr_format":2}"#).unwrap();
+    for id in ["103-1", "104-1"] {
+        let array = store.join(id).join("x");
+        fs::create_dir_all(&array).unwrap();
+        fs::write(store.join(id).join(".zgroup"), r#"{"zarr_format":2}"#).unwrap();
+        let attributes = format!(r#"{{"speaker_id":{},"n_frames":30,"latent_dim":4}}"#, &id[..3]);
+        fs::write(store.join(id).join(".zattrs"), attributes).unwrap();
+        fs::write(array.join(".zarray"), zarray).unwrap();
+        fs::write(array.join("0.0"), chunk).unwrap();
     }
+    fs::write(store.join(".zgroup"), r#"{"zarr_format":2}"#).unwrap();
     fs::write(store.join(".zattrs"), r#"{"frame_rate_hz":12.5}"#).unwrap();
-    fs::write(store.join("103-1/.zattrs"), r#"{"speaker_id":103,"n_frames":30,"latent_dim":4}"#).unwrap();
-    fs::write(array.join(".zarray"), zarray).unwrap();
-    fs::write(array.join("0.0"), chunk).unwrap();
     store
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::layout::lay_out;
 use super::text::Ruler;
 use super::{FigureSpec, png, svg, to_csv};
+use crate::disk;
 
 /// Resolution of the PNG that [`write`] makes.
 const DPI: f64 = 300.0;
@@ -65,22 +66,10 @@ pub fn write(spec: &FigureSpec, folder: &Path) -> Result<Vec<PathBuf>, FigureErr
     let mut written = Vec::new();
     for (extension, bytes) in files {
         let path = folder.join(format!("{}.{extension}", spec.name));
-        write_renamed(&path, folder, &bytes).map_err(|error| failed(&path, &error))?;
+        disk::write_beside(&path, |file| file.write_all(&bytes)).map_err(|error| failed(&path, &error))?;
         written.push(path);
     }
     Ok(written)
-}
-
-fn write_renamed(path: &Path, folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is private; a result gets the permissions that the user's files have.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 fn provenance_json(spec: &FigureSpec) -> String {

@@ -17,6 +17,7 @@ use super::network::{Bound, NetworkShape, Scaling};
 use super::vmf_lognormal::{VmfBounds, VmfLogNormal, VmfNet};
 use super::weights::{NamedArrays, Precision};
 use super::{Model, Predictor, PredictorInfo};
+use crate::disk;
 
 /// Where a predictor came from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -89,13 +90,7 @@ pub(super) fn from_bytes(bytes: &[u8], name: &str, device: &Device) -> Result<Pr
 pub(super) fn save(predictor: &Predictor, path: &Path) -> Result<(), CheckpointError> {
     let bad = |reason: String| CheckpointError::Bad { path: path.to_owned(), reason };
     let bytes = to_bytes(predictor).map_err(bad)?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| {
-        file.write_all(&bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)
-    });
-    written.map(|_| ()).map_err(|e| bad(format!("cannot be written ({e})")))
+    disk::write_beside(path, |file| file.write_all(&bytes)).map_err(|e| bad(format!("cannot be written ({e})")))
 }
 
 enum FileKind {
