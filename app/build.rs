@@ -1,4 +1,6 @@
 //! Lists the files of the embedded demo, so that `demo.rs` can compile them in without naming each.
+//!
+//! A missing asset ends the build with the sentence that says how to get it back.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,13 +20,15 @@ fn main() {
         code.push_str("];\n");
     }
     let latents = assets.join("latents.safetensors");
-    let latents = if latents.exists() { format!("include_bytes!({:?})", latents.display().to_string()) } else { "&[]".to_owned() };
-    let _ = writeln!(code, "pub(super) const LATENTS: &[u8] = {latents};");
+    if !latents.exists() {
+        missing(&latents);
+    }
+    let _ = writeln!(code, "pub(super) const LATENTS: &[u8] = include_bytes!({:?});", latents.display().to_string());
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("embedded.rs");
     fs::write(&out, code).expect("cargo's own folder is writable");
 }
 
-/// Files with `extension` below `folder`, in order of name.
+/// Files with `extension` below `folder`, in order of name; none is as bad as no folder.
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -37,5 +41,15 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     }
     files.retain(|f| f.extension().is_some_and(|e| e == extension));
     files.sort_by_key(|f| f.file_name().map(ToOwned::to_owned));
+    if files.is_empty() {
+        missing(folder);
+    }
     files
+}
+
+fn missing(path: &Path) -> ! {
+    panic!(
+        "{} is missing; it is part of the repository: `git checkout -- assets` brings it back, `assets/make.sh` makes it again",
+        path.display()
+    )
 }
