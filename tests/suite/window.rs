@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use driftscope::window::command::{Command, Commands, ExportFolder};
 use driftscope::window::curves::{Line, Metric};
-use driftscope::window::panels::{self, Textures};
+use driftscope::window::drawing::Drawings;
+use driftscope::window::panels;
 use driftscope::window::picture::{difference, picture};
 use driftscope::window::session::{Material, Session};
 use driftscope::window::source::Source;
@@ -85,7 +86,7 @@ fn asked(
 }
 
 fn whole(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    panels::window_ui(ui, state, "CPU", &mut Textures::default(), commands);
+    panels::window_ui(ui, state, "CPU", &mut Drawings::default(), commands);
 }
 
 fn tone(state: &State, source: Source, hz: f32) -> Sound {

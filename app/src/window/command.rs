@@ -56,6 +56,10 @@ pub enum Command {
     SetTheme(ThemePreference),
     /// Write the curves as a figure.
     Export(ExportFolder),
+    /// Turn the trajectory, radians about the vertical and towards the viewer.
+    TurnTrajectory(eframe::egui::Vec2),
+    /// See the trajectory as at first start.
+    ResetTrajectory,
     /// The notice was read.
     DismissNotice,
 }

@@ -48,7 +48,18 @@ impl Metric {
 
     /// Scale of the y axis.
     pub fn scale(self) -> Scale {
-        if self == Self::StateError { Scale::Log10 } else { Scale::Linear }
+        match self {
+            Self::StateError | Self::MagnitudeRatio => Scale::Log10,
+            Self::Cosine | Self::DeltaNll => Scale::Linear,
+        }
+    }
+
+    /// What is shown of the starts.
+    pub fn average(self) -> Average {
+        match self {
+            Self::Cosine | Self::StateError => Average::Mean,
+            Self::MagnitudeRatio | Self::DeltaNll => Average::Median,
+        }
     }
 
     /// Definition card: formula, space, unit, average.
@@ -65,8 +76,8 @@ impl Metric {
                  distance of two independent draws: where a perfect generator saturates."
             }
             Self::MagnitudeRatio => {
-                "‖E[Δ]‖ / ‖Δ‖ of the predicted mean, whatever the magnitude rule and α; 1 is the true magnitude. Mean over starts; band: \
-                 95 % bootstrap by speaker."
+                "‖E[Δ]‖ / ‖Δ‖ of the predicted mean, whatever the magnitude rule and α; 1 is the true magnitude. Median over starts (a true \
+                 Δ near 0, as in silence, rules the mean); band: 5 % to 95 % of starts; logarithmic axis."
             }
             Self::DeltaNll => {
                 "−ln p(Δ) − (−ln p₀(Δ)): density over Δ in nats against one unconditional Gaussian, paired by frame; below 0 the predictor \
@@ -74,6 +85,15 @@ impl Metric {
             }
         }
     }
+}
+
+/// How the starts of a step become one point and its band.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Average {
+    /// Mean, with its bootstrap interval.
+    Mean,
+    /// Median, with the 5 % and 95 % quantiles: where a few starts rule the mean.
+    Median,
 }
 
 /// A curve or reference line.
@@ -366,17 +386,21 @@ fn summary(metric: Metric, step: &StepReport) -> &Summary {
     }
 }
 
-/// Means, but the median of ΔNLL: its mean is ruled by a few frames.
 fn center(metric: Metric, step: &StepReport) -> Option<f64> {
-    if metric == Metric::DeltaNll { step.dnll.median } else { summary(metric, step).mean }
+    match metric.average() {
+        Average::Mean => summary(metric, step).mean,
+        Average::Median => summary(metric, step).median,
+    }
 }
 
 fn spread(metric: Metric, step: &StepReport) -> Option<Band> {
     let named = |name: &str| step.bands.get(name).copied().flatten();
-    match metric {
-        Metric::Cosine => named("cos"),
-        Metric::StateError => named("state_err_after"),
-        Metric::MagnitudeRatio => named("mag_ratio"),
-        Metric::DeltaNll => Some(Band { low: step.dnll.q05?, high: step.dnll.q95? }),
+    match (metric.average(), metric) {
+        (Average::Mean, Metric::StateError) => named("state_err_after"),
+        (Average::Mean, _) => named("cos"),
+        (Average::Median, _) => {
+            let summary = summary(metric, step);
+            Some(Band { low: summary.q05?, high: summary.q95? })
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod curves;
+pub mod drawing;
 mod export;
 pub mod gpu;
 pub mod panels;
@@ -26,7 +27,7 @@ use driftscope_core::playback::OutputChoice;
 use eframe::egui;
 
 use command::Commands;
-use panels::Textures;
+use drawing::Drawings;
 use player::Deck;
 use source::Source;
 use state::{Effect, SoundState, State};
@@ -58,6 +59,7 @@ pub fn open(options: WindowOptions) -> anyhow::Result<()> {
         let mut app = App::new(&cc.egui_ctx, ctx, options.loader, &OutputChoice::Default)?;
         app.started = started;
         app.device = device.description;
+        app.drawings = Drawings::new(cc.wgpu_render_state.as_ref());
         Ok(Box::new(app))
     };
     // eframe's error is not Sync on every platform, hence the text.
@@ -82,7 +84,7 @@ pub struct App {
     commands: Commands,
     worker: Worker,
     deck: Deck,
-    textures: Textures,
+    drawings: Drawings,
     device: String,
     started: Instant,
     complete: bool,
@@ -100,7 +102,7 @@ impl App {
             commands: Commands::default(),
             worker,
             deck,
-            textures: Textures::default(),
+            drawings: Drawings::default(),
             device: String::new(),
             started: Instant::now(),
             complete: false,
@@ -152,7 +154,7 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
-        panels::window_ui(ui, &self.state, &self.device, &mut self.textures, &mut self.commands);
+        panels::window_ui(ui, &self.state, &self.device, &mut self.drawings, &mut self.commands);
         if !self.commands.as_slice().is_empty() {
             // A command is applied before the next frame is drawn, so there must be one.
             ui.ctx().request_repaint();

@@ -14,6 +14,7 @@ use super::command::{Command, ExportFolder};
 use super::curves::Line;
 use super::session::Session;
 use super::source::Source;
+use super::theme;
 use super::worker::{Delivery, Rolled, Sound};
 
 /// What a rollout and its sound are computed from.
@@ -103,6 +104,8 @@ pub struct State {
     pub hidden: BTreeSet<Line>,
     /// Dark, light, or as the system.
     pub theme: ThemePreference,
+    /// From where the trajectory is seen: yaw and pitch, radians.
+    pub orbit: [f32; 2],
     /// The newest sentence for the user.
     pub notice: Option<Notice>,
     /// Where sound goes.
@@ -126,6 +129,7 @@ impl Default for State {
             compared: Source::Rollout,
             hidden: BTreeSet::new(),
             theme: ThemePreference::System,
+            orbit: theme::FIRST_ORBIT,
             notice: None,
             output: String::new(),
         }
@@ -209,6 +213,11 @@ impl State {
                 }
             }
             Command::SetTheme(theme) => self.theme = theme,
+            Command::TurnTrajectory(by) => {
+                let quarter = std::f32::consts::FRAC_PI_2;
+                self.orbit = [self.orbit[0] + by.x, (self.orbit[1] + by.y).clamp(-quarter, quarter)];
+            }
+            Command::ResetTrajectory => self.orbit = theme::FIRST_ORBIT,
             Command::DismissNotice => self.notice = None,
             Command::Export(folder) => return vec![Effect::Export(folder)],
             choice => return self.change_choice(choice),
@@ -263,6 +272,8 @@ impl State {
     fn begin_utterance(&mut self) {
         self.rolled = None;
         self.sounds.clear();
+        // The middle, where there is speech on both sides of the start.
+        self.choice.t0 = self.session.as_ref().map_or(0, |s| s.n_frames(self.choice.utterance) / 2);
         self.clamp_start();
         self.position_sec = self.loop_sec().0;
         self.generation += 1;

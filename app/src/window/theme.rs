@@ -27,6 +27,12 @@ const GRAY: Color32 = rgb(palette::GRAY);
 pub const WINDOW_SIZE: [f32; 2] = [1280.0, 800.0];
 /// Below this the panels would cover each other.
 pub const SMALLEST_WINDOW: [f32; 2] = [960.0, 640.0];
+/// Radians that the trajectory turns for each point of dragging.
+pub const TURN_PER_POINT: f32 = 0.01;
+/// Yaw and pitch from which the trajectory is seen at first.
+pub const FIRST_ORBIT: [f32; 2] = [0.5, 0.35];
+/// Length of the trajectory's axes, as a share of the view's radius.
+pub const AXIS_SHARE: f32 = 0.7;
 /// Space between groups of widgets, points.
 pub const GAP: f32 = 8.0;
 /// Width of the library on the left.
@@ -35,6 +41,10 @@ pub const LIBRARY_WIDTH: f32 = 178.0;
 pub const INSPECTOR_WIDTH: f32 = 222.0;
 /// Width of the lane names at the left of the timeline.
 pub const LANE_NAME_WIDTH: f32 = 74.0;
+/// Height of the transport.
+pub const TRANSPORT_HEIGHT: f32 = 30.0;
+/// Side of the sign that opens a definition.
+pub const INFO_SIZE: f32 = 11.0;
 /// Height of the time ruler.
 pub const RULER_HEIGHT: f32 = 18.0;
 /// Height of the strip of steps.
@@ -53,6 +63,10 @@ pub const HANDLE_REACH: f32 = 6.0;
 pub const SMALL_TEXT: f32 = 10.5;
 /// Size of ordinary text.
 pub const TEXT: f32 = 12.5;
+/// Space above and below the curves, as a share of their range.
+pub const PLOT_MARGIN: f64 = 0.08;
+/// The same for curves without a range, in the axis's unit.
+pub const SMALLEST_MARGIN: f64 = 0.02;
 /// Width of curves of averages.
 pub const CURVE_WIDTH: f32 = 1.6;
 /// Width of the live curve.
@@ -146,8 +160,9 @@ fn ramp(stops: &[[f32; 3]], level: f32) -> Color32 {
     Color32::from_rgb(channel(0), channel(1), channel(2))
 }
 
-/// Sets text sizes and spacing in both themes.
+/// Sets font, text sizes and spacing in both themes.
 pub fn install(ctx: &egui::Context) {
+    ctx.set_fonts(fonts());
     ctx.all_styles_mut(|style| {
         use egui::{FontId, TextStyle};
         style.text_styles.insert(TextStyle::Body, FontId::proportional(TEXT));
@@ -158,6 +173,16 @@ pub fn install(ctx: &egui::Context) {
         style.spacing.item_spacing = egui::vec2(GAP * 0.75, GAP * 0.5);
         style.interaction.tooltip_delay = 0.2;
     });
+}
+
+/// The figures' font first (it has the formulas' signs), egui's own behind it.
+fn fonts() -> egui::FontDefinitions {
+    let mut fonts = egui::FontDefinitions::default();
+    let inter = egui::FontData::from_static(include_bytes!("../../../assets/fonts/Inter-Regular.otf"));
+    fonts.font_data.insert("inter".into(), std::sync::Arc::new(inter));
+    fonts.families.entry(egui::FontFamily::Proportional).or_default().insert(0, "inter".into());
+    fonts.families.entry(egui::FontFamily::Monospace).or_default().push("inter".into());
+    fonts
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotBounds, PlotUi, Point
 
 use super::definition_ui;
 use crate::window::command::{Command, Commands};
-use crate::window::curves::{Curve, CurvePlot, Line};
+use crate::window::curves::{Average, Curve, CurvePlot, Line};
 use crate::window::state::State;
 use crate::window::theme;
 
@@ -183,8 +183,10 @@ fn draw<'a>(plot_ui: &mut PlotUi<'a>, curve: &Curve, log: bool) {
 /// All that is shown, with a margin; on a logarithmic axis in powers of ten.
 fn bounds(plot: &CurvePlot, shown: &[&Curve]) -> PlotBounds {
     let log = plot.metric.scale() == Scale::Log10;
+    // The spread of single starts would flatten the curves; it may leave the plot.
+    let with_bands = plot.metric.average() == Average::Mean;
     let values = shown.iter().flat_map(|c| {
-        let bands = c.bands.iter().flatten().flat_map(|b| [b.low, b.high]);
+        let bands = c.bands.iter().flatten().filter(move |_| with_bands).flat_map(|b| [b.low, b.high]);
         c.values.iter().flatten().copied().chain(bands)
     });
     let (mut low, mut high) = values
@@ -194,7 +196,7 @@ fn bounds(plot: &CurvePlot, shown: &[&Curve]) -> PlotBounds {
     if low > high {
         (low, high) = (0.0, 1.0);
     }
-    let margin = ((high - low) * 0.06).max(1e-3);
+    let margin = ((high - low) * theme::PLOT_MARGIN).max(theme::SMALLEST_MARGIN);
     PlotBounds::from_min_max([0.5, low - margin], [plot.n_steps() as f64 + 0.5, high + margin])
 }
 

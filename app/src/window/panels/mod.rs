@@ -12,6 +12,7 @@ mod transport;
 use eframe::egui::{self, Key, Modifiers};
 
 use super::command::{Command, Commands};
+use super::drawing::Drawings;
 use super::source::Source;
 use super::state::{Notice, State};
 use super::theme;
@@ -19,12 +20,12 @@ use super::theme;
 pub use curves::curves_ui;
 pub use inspector::inspector_ui;
 pub use library::library_ui;
-pub use timeline::{Textures, timeline_ui};
+pub use timeline::timeline_ui;
 pub use trajectory::trajectory_ui;
 pub use transport::transport_ui;
 
 /// The whole window.
-pub fn window_ui(ui: &mut egui::Ui, state: &State, device: &str, textures: &mut Textures, commands: &mut Commands) {
+pub fn window_ui(ui: &mut egui::Ui, state: &State, device: &str, drawings: &mut Drawings, commands: &mut Commands) {
     egui::Panel::top("status").show(ui, |ui| status_ui(ui, state, device, commands));
     if state.session.is_none() {
         egui::CentralPanel::default().show(ui, |ui| loading_ui(ui, state));
@@ -33,9 +34,9 @@ pub fn window_ui(ui: &mut egui::Ui, state: &State, device: &str, textures: &mut 
     if let Some(notice) = &state.notice {
         egui::Panel::bottom("notice").show(ui, |ui| notice_ui(ui, notice, commands));
     }
+    egui::Panel::top("transport").exact_size(theme::TRANSPORT_HEIGHT).show(ui, |ui| transport_ui(ui, state, commands));
     egui::Panel::left("library").default_size(theme::LIBRARY_WIDTH).show(ui, |ui| library_ui(ui, state, commands));
     egui::Panel::right("inspector").default_size(theme::INSPECTOR_WIDTH).show(ui, |ui| inspector_ui(ui, state, commands));
-    egui::Panel::top("transport").show(ui, |ui| transport_ui(ui, state, commands));
     egui::CentralPanel::default().show(ui, |ui| {
         let height = ui.available_height();
         let part = |ui: &mut egui::Ui, share: f32, draw: &mut dyn FnMut(&mut egui::Ui)| {
@@ -45,9 +46,9 @@ pub fn window_ui(ui: &mut egui::Ui, state: &State, device: &str, textures: &mut 
                 draw(ui);
             });
         };
-        part(ui, theme::TIMELINE_SHARE, &mut |ui| timeline_ui(ui, state, textures, commands));
+        part(ui, theme::TIMELINE_SHARE, &mut |ui| timeline_ui(ui, state, drawings, commands));
         part(ui, theme::CURVES_SHARE, &mut |ui| curves_ui(ui, state, commands));
-        part(ui, 1.0, &mut |ui| trajectory_ui(ui, state, commands));
+        part(ui, 1.0, &mut |ui| trajectory_ui(ui, state, drawings, commands));
     });
 }
 
@@ -161,7 +162,13 @@ fn swatch_ui(ui: &mut egui::Ui, color: egui::Color32) {
     ui.painter().rect(rect, 2.0, color, egui::Stroke::new(0.5, theme::faint(ui.visuals())), egui::StrokeKind::Inside);
 }
 
-/// The ⓘ that opens a definition card.
+/// The circled i that opens a definition card.
 fn definition_ui(ui: &mut egui::Ui, what: &str, definition: &str) {
-    ui.weak("ⓘ").on_hover_text(definition).accessible_name(format!("Definition of {what}"));
+    let (rect, response) = ui.allocate_exact_size(egui::Vec2::splat(theme::INFO_SIZE), egui::Sense::hover());
+    let color = if response.hovered() { theme::ink(ui.visuals()) } else { theme::faint(ui.visuals()) };
+    ui.painter().circle_stroke(rect.center(), theme::INFO_SIZE * 0.5, egui::Stroke::new(1.0, color));
+    let font = egui::FontId::proportional(theme::INFO_SIZE * 0.8);
+    ui.painter().text(rect.center(), egui::Align2::CENTER_CENTER, "i", font, color);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Definition of {what}")));
+    response.on_hover_text(definition);
 }

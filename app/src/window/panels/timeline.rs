@@ -1,75 +1,13 @@
 //! Center: truth, the compared source and their difference over time, with the start, the steps and the one cursor.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use eframe::egui::{self, Align2, Color32, FontId, Pos2, Rect, Sense, Stroke, pos2, vec2};
 
 use crate::window::command::{Command, Commands};
-use crate::window::picture::{Envelope, Spectrogram};
+use crate::window::drawing::{Drawings, Layer};
+use crate::window::picture::Envelope;
 use crate::window::source::Source;
 use crate::window::state::{SoundState, State};
 use crate::window::theme;
-use crate::window::worker::Sound;
-
-/// Spectrograms as textures, kept as long as their sound and theme are shown.
-#[derive(Default)]
-pub struct Textures(BTreeMap<(Source, Layer), Texture>);
-
-struct Texture {
-    sound: Arc<Sound>,
-    dark: bool,
-    handle: egui::TextureHandle,
-}
-
-impl std::fmt::Debug for Textures {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Textures({})", self.0.len())
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Layer {
-    Sound,
-    Difference,
-}
-
-impl Textures {
-    fn get(&mut self, ui: &egui::Ui, sound: &Arc<Sound>, layer: Layer) -> Option<egui::TextureId> {
-        let dark = ui.visuals().dark_mode;
-        let key = (sound.source, layer);
-        if let Some(kept) = self.0.get(&key)
-            && kept.dark == dark
-            && Arc::ptr_eq(&kept.sound, sound)
-        {
-            return Some(kept.handle.id());
-        }
-        let image = match layer {
-            Layer::Sound => loudness_image(&sound.picture.spectrogram),
-            Layer::Difference => difference_image(&sound.difference.as_ref()?.spectrogram, ui.visuals().extreme_bg_color),
-        };
-        let handle = ui.ctx().load_texture(format!("{key:?}"), image, egui::TextureOptions::LINEAR);
-        let id = handle.id();
-        self.0.insert(key, Texture { sound: Arc::clone(sound), dark, handle });
-        Some(id)
-    }
-}
-
-fn image(spectrogram: &Spectrogram, color: impl Fn(f32) -> Color32) -> egui::ColorImage {
-    let (width, height) = (spectrogram.n_frames, spectrogram.n_bins);
-    let pixel = |row: usize, column: usize| color(spectrogram.db[column * height + (height - 1 - row)]);
-    let pixels = (0..height).flat_map(|row| (0..width).map(move |column| (row, column))).map(|(row, column)| pixel(row, column)).collect();
-    egui::ColorImage::new([width, height], pixels)
-}
-
-fn loudness_image(spectrogram: &Spectrogram) -> egui::ColorImage {
-    let loudest = spectrogram.db.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    image(spectrogram, |db| theme::heat(1.0 - (loudest - db) / theme::SPECTROGRAM_RANGE_DB))
-}
-
-fn difference_image(spectrogram: &Spectrogram, background: Color32) -> egui::ColorImage {
-    image(spectrogram, |db| theme::difference(db / theme::DIFFERENCE_RANGE_DB, background))
-}
 
 /// Time to pixels and back.
 #[derive(Clone, Copy)]
@@ -98,7 +36,7 @@ impl Axis {
 }
 
 /// Draws the timeline.
-pub fn timeline_ui(ui: &mut egui::Ui, state: &State, textures: &mut Textures, commands: &mut Commands) {
+pub fn timeline_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, commands: &mut Commands) {
     let Some(session) = &state.session else { return };
     let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     let area = Rect::from_min_max(rect.min + vec2(theme::LANE_NAME_WIDTH, 0.0), rect.max);
@@ -115,9 +53,9 @@ pub fn timeline_ui(ui: &mut egui::Ui, state: &State, textures: &mut Textures, co
     let lane_height = lanes.height() / 3.0;
     let lane =
         |i: usize| Rect::from_min_size(lanes.min + vec2(0.0, lane_height * i as f32), vec2(lanes.width(), lane_height - theme::LANE_GAP));
-    sound_lane(ui, lane(0), axis, state, Source::Truth, Layer::Sound, textures);
-    sound_lane(ui, lane(1), axis, state, state.compared, Layer::Sound, textures);
-    sound_lane(ui, lane(2), axis, state, state.compared, Layer::Difference, textures);
+    sound_lane(ui, lane(0), axis, state, Source::Truth, Layer::Sound, drawings);
+    sound_lane(ui, lane(1), axis, state, state.compared, Layer::Sound, drawings);
+    sound_lane(ui, lane(2), axis, state, state.compared, Layer::Difference, drawings);
     steps_ui(ui, strip, axis, state, commands);
     marks_ui(ui, lanes, axis, state);
 
@@ -155,7 +93,7 @@ fn ruler_ui(ui: &egui::Ui, rect: Rect, axis: Axis) {
     }
 }
 
-fn sound_lane(ui: &egui::Ui, rect: Rect, axis: Axis, state: &State, source: Source, layer: Layer, textures: &mut Textures) {
+fn sound_lane(ui: &egui::Ui, rect: Rect, axis: Axis, state: &State, source: Source, layer: Layer, drawings: &mut Drawings) {
     let painter = ui.painter();
     painter.rect_filled(rect, 2.0, ui.visuals().extreme_bg_color);
     let name = if layer == Layer::Difference { "Difference" } else { source.name() };
@@ -166,18 +104,16 @@ fn sound_lane(ui: &egui::Ui, rect: Rect, axis: Axis, state: &State, source: Sour
         SoundState::Computing => return lane_message(ui, rect, "computing"),
         SoundState::Absent(reason) => return lane_message(ui, rect, reason),
     };
-    let (envelope, texture) = match (layer, &sound.difference) {
-        (Layer::Difference, Some(difference)) => (&difference.envelope, textures.get(ui, sound, layer)),
+    let envelope = match (layer, &sound.difference) {
+        (Layer::Difference, Some(difference)) => &difference.envelope,
         (Layer::Difference, None) => return lane_message(ui, rect, "computing"),
-        (Layer::Sound, _) => (&sound.picture.envelope, textures.get(ui, sound, layer)),
+        (Layer::Sound, _) => &sound.picture.envelope,
     };
     let right = axis.x(sound.clip.duration_sec()).min(rect.right());
     let wave = Rect::from_min_max(rect.min, pos2(right, rect.top() + rect.height() * theme::WAVE_SHARE));
     let spectrum = Rect::from_min_max(pos2(rect.left(), wave.bottom()), pos2(right, rect.bottom()));
     wave_ui(ui, wave, envelope, color);
-    if let Some(id) = texture {
-        painter.image(id, spectrum, Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)), Color32::WHITE);
-    }
+    drawings.spectrogram(ui, spectrum, sound, layer);
 }
 
 fn lane_name(ui: &egui::Ui, lane: Rect, name: &str, color: Color32) {

@@ -1,10 +1,14 @@
 //! True and rolled trajectory in principal components: where in latent space the rollout leaves.
 
-use eframe::egui;
+use std::sync::Arc;
+
+use driftscope_core::engine::display::trajectory::{Orbit, Path};
+use eframe::egui::{self, Align2, Color32, FontId, Sense, pos2};
 use egui_plot::{Line, Plot, PlotPoints, PlotUi, Points};
 
 use super::definition_ui;
 use crate::window::command::{Command, Commands};
+use crate::window::drawing::Drawings;
 use crate::window::session::Session;
 use crate::window::source::Source;
 use crate::window::state::State;
@@ -15,8 +19,8 @@ const DEFINITION: &str = "Frames projected on the principal components of the tr
     truth over the rollout's steps, and the live rollout from the last true frame. Distances in two components are smaller than those in all: \
     read distances in the state error.";
 
-/// Draws components 1–2 and 3–2 side by side.
-pub fn trajectory_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+/// Draws the path in three components, to be turned, and its first two as a plot with exact numbers.
+pub fn trajectory_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, commands: &mut Commands) {
     let (Some(session), Some(rolled)) = (&state.session, &state.rolled) else { return };
     ui.horizontal(|ui| {
         ui.strong("Trajectory");
@@ -26,15 +30,107 @@ pub fn trajectory_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) 
     if !state.is_current() {
         ui.multiply_opacity(theme::STALE_OPACITY);
     }
-    let n_components = session.pca.variance.len();
-    let pairs: Vec<(usize, usize)> = [(0, 1), (2, 1)].into_iter().filter(|(x, y)| *x < n_components && *y < n_components).collect();
     let height = ui.available_height();
-    ui.columns(pairs.len().max(1), |columns| {
-        for (ui, pair) in columns.iter_mut().zip(&pairs) {
+    let in_space = drawings.has_space() && session.pca.variance.len() == 3;
+    ui.columns(2, |columns| {
+        for ui in columns.iter_mut() {
             ui.set_max_height(height);
-            plane_ui(ui, state, session, rolled, *pair, commands);
+        }
+        if in_space {
+            space_ui(&mut columns[0], state, rolled, drawings, commands);
+        } else if session.pca.variance.len() > 2 {
+            plane_ui(&mut columns[0], state, session, rolled, (2, 1), commands);
+        }
+        if session.pca.variance.len() > 1 {
+            plane_ui(&mut columns[1], state, session, rolled, (0, 1), commands);
         }
     });
+}
+
+/// The path in three components. Dragging turns it.
+fn space_ui(ui: &mut egui::Ui, state: &State, rolled: &Arc<Rolled>, drawings: &mut Drawings, commands: &mut Commands) {
+    let (area, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
+    ui.painter().rect_filled(area, 2.0, ui.visuals().extreme_bg_color);
+    let visuals = ui.visuals().clone();
+    let scale = ui.pixels_per_point();
+    let around = Orbit::around(&whole(rolled));
+    let orbit = Orbit { yaw: state.orbit[0], pitch: state.orbit[1], ..around };
+    let step = state.cursor_step();
+    drawings.space(ui, area, rolled, orbit, step, || paths(rolled, &orbit, step, &visuals, scale));
+    // Names at the ends of the axes, where the shader draws their lines.
+    let matrix = orbit.matrix([area.width(), area.height()]);
+    for (c, name) in ["PC 1", "PC 2", "PC 3"].into_iter().enumerate() {
+        let end = axis_end(&orbit, c);
+        let clip = |row: usize| (0..3).map(|k| matrix[k][row] * end[k]).sum::<f32>() + matrix[3][row];
+        let at = pos2(area.left() + (clip(0) + 1.0) * 0.5 * area.width(), area.top() + (1.0 - clip(1)) * 0.5 * area.height());
+        ui.painter_at(area).text(at, Align2::CENTER_CENTER, name, FontId::proportional(theme::SMALL_TEXT), theme::faint(&visuals));
+    }
+    let description = format!("Trajectory in three components, {} true frames, {} rolled steps", rolled.true_path.len(), rolled.rolled_path.len());
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &description));
+    if response.dragged() {
+        commands.send(Command::TurnTrajectory(response.drag_delta() * theme::TURN_PER_POINT));
+    }
+    if response.double_clicked() {
+        commands.send(Command::ResetTrajectory);
+    }
+    response.on_hover_text("Drag to turn, double-click for the view from the front").on_hover_cursor(egui::CursorIcon::Grab);
+}
+
+/// The end of the axis of component `c`, from the middle.
+fn axis_end(orbit: &Orbit, c: usize) -> [f32; 3] {
+    let mut end = orbit.center;
+    end[c] += orbit.radius * theme::AXIS_SHARE;
+    end
+}
+
+fn point(x: &[f32], value: f32) -> [f32; 4] {
+    [x[0], x[1], x[2], value]
+}
+
+/// What the view must hold.
+fn whole(rolled: &Rolled) -> Vec<Path> {
+    let all = rolled.true_path.iter().chain(&rolled.rolled_path).map(|x| point(x, 0.0)).collect();
+    vec![Path { points: all, color_low: [0.0; 4], color_high: [0.0; 4], width_px: 0.0 }]
+}
+
+/// Axes, the whole utterance, the truth over the rollout's steps, the rollout, and both at the cursor.
+fn paths(rolled: &Rolled, orbit: &Orbit, step: Option<usize>, visuals: &egui::Visuals, scale: f32) -> Vec<Path> {
+    let rgba = |color: Color32, opacity: f32| {
+        let [r, g, b, _] = color.to_normalized_gamma_f32();
+        [r, g, b, opacity]
+    };
+    let path = |points: Vec<[f32; 4]>, color: Color32, fade: [f32; 2], width: f32| Path {
+        points,
+        color_low: rgba(color, fade[0]),
+        color_high: rgba(color, fade[1]),
+        width_px: width * scale,
+    };
+    let along = |points: &[Vec<f32>]| {
+        let last = points.len().saturating_sub(1).max(1) as f32;
+        points.iter().enumerate().map(|(i, x)| point(x, i as f32 / last)).collect::<Vec<_>>()
+    };
+    let (t0, n_steps) = (rolled.choice.t0, rolled.live.n_steps);
+    let truth = &rolled.true_path[t0 - 1..t0 + n_steps];
+    let mut live = vec![truth[0].clone()];
+    live.extend(rolled.rolled_path.iter().cloned());
+    let (ink, faint, rollout) = (theme::ink(visuals), theme::faint(visuals), theme::source_color(Source::Rollout, visuals));
+    let mut all: Vec<Path> = (0..3)
+        .map(|c| {
+            let ends = [orbit.center, axis_end(orbit, c)].map(|x| point(&x, 0.0));
+            path(ends.to_vec(), faint, [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH)
+        })
+        .collect();
+    all.push(path(along(&rolled.true_path), faint, [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH));
+    // Later steps are more opaque, so that the direction of time can be seen.
+    all.push(path(along(truth), ink, [theme::STALE_OPACITY, 1.0], theme::LIVE_WIDTH));
+    all.push(path(along(&live), rollout, [theme::STALE_OPACITY, 1.0], theme::LIVE_WIDTH));
+    if let Some(step) = step {
+        for (points, color) in [(truth, ink), (live.as_slice(), rollout)] {
+            let dot = points.get(step).map(|x| vec![point(x, 1.0); 2]);
+            all.extend(dot.map(|dot| path(dot, color, [1.0; 2], theme::CURSOR_RADIUS * 2.0)));
+        }
+    }
+    all
 }
 
 /// "step 7: rollout is 2.31 median steps from the truth".

@@ -10,13 +10,13 @@ use crate::window::theme;
 
 /// Draws the transport.
 pub fn transport_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    ui.horizontal_wrapped(|ui| {
-        let (glyph, name) = if state.playing { ("⏸", "Pause") } else { ("▶", "Play") };
+    ui.horizontal_centered(|ui| {
+        let (glyph, name) = if state.playing { ("Ⅱ", "Pause") } else { ("▶", "Play") };
         let play = ui.add(egui::Button::new(glyph).min_size(egui::Vec2::splat(ui.spacing().interact_size.y)));
         if play.on_hover_text("Space").accessible_name(name).clicked() {
             commands.send(Command::TogglePlay);
         }
-        let looping = ui.selectable_label(state.looping, "⟲").on_hover_text("Repeat the rollout's stretch (L)");
+        let looping = ui.selectable_label(state.looping, "↻").on_hover_text("Repeat the rollout's stretch (L)");
         if looping.accessible_name("Loop").clicked() {
             commands.send(Command::ToggleLoop);
         }

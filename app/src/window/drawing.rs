@@ -1,0 +1,167 @@
+//! What is drawn through core's shaders, kept as long as it looks the same.
+//!
+//! Spectrograms and trajectories are uploaded when their data, size or theme change and painted from there in every frame. Without
+//! a device that can run the shaders, spectrograms become textures and trajectories stay in the plots beside.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use driftscope_core::engine::display::Prepared;
+use driftscope_core::engine::display::spectrogram::View;
+use driftscope_core::engine::display::trajectory::{Orbit, Path};
+use eframe::egui::{self, Color32, Rect, pos2};
+
+use super::gpu::{Gpu, callback, size_px};
+use super::picture::Spectrogram;
+use super::source::Source;
+use super::theme;
+use super::worker::{Rolled, Sound};
+
+/// A sound's own levels, or those against the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Layer {
+    /// Its own.
+    Sound,
+    /// Less the truth's.
+    Difference,
+}
+
+/// Everything that was uploaded.
+#[derive(Default)]
+pub struct Drawings {
+    gpu: Option<Gpu>,
+    levels: BTreeMap<(Source, Layer), Levels>,
+    space: Option<Space>,
+}
+
+struct Levels {
+    sound: Arc<Sound>,
+    dark: bool,
+    size_px: [f32; 2],
+    drawn: Drawn,
+}
+
+enum Drawn {
+    Shader(Arc<Prepared>),
+    Texture(egui::TextureHandle),
+}
+
+struct Space {
+    rolled: Arc<Rolled>,
+    orbit: Orbit,
+    dark: bool,
+    step: Option<usize>,
+    size_px: [f32; 2],
+    prepared: Arc<Prepared>,
+}
+
+impl std::fmt::Debug for Drawings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Drawings({} spectrograms)", self.levels.len())
+    }
+}
+
+impl Drawings {
+    /// With the device of eframe's renderer, where there is one.
+    pub fn new(render_state: Option<&eframe::egui_wgpu::RenderState>) -> Self {
+        Self { gpu: render_state.and_then(Gpu::new), ..Self::default() }
+    }
+
+    /// Paths can be drawn in space.
+    pub fn has_space(&self) -> bool {
+        self.gpu.is_some()
+    }
+
+    /// Draws a sound's spectrogram, or its difference from the truth, into `area`.
+    pub fn spectrogram(&mut self, ui: &egui::Ui, area: Rect, sound: &Arc<Sound>, layer: Layer) {
+        let Some(spectrogram) = spectrogram(sound, layer) else { return };
+        let (dark, size_px) = (ui.visuals().dark_mode, size_px(area, ui.ctx()));
+        let key = (sound.source, layer);
+        let same = |kept: &&Levels| {
+            let same_size = kept.size_px == size_px || matches!(kept.drawn, Drawn::Texture(_));
+            kept.dark == dark && same_size && Arc::ptr_eq(&kept.sound, sound)
+        };
+        if self.levels.get(&key).filter(same).is_none() {
+            let background = ui.visuals().extreme_bg_color;
+            // Zoomed out, the shader shows the loudest of the cells under a pixel, which is right for levels and would hide
+            // negative differences; those are filtered as a texture.
+            let drawn = match self.gpu.as_ref().filter(|_| layer == Layer::Sound) {
+                Some(gpu) => Drawn::Shader(Arc::new(gpu.spectrogram.prepare(
+                    &gpu.device,
+                    &spectrogram.db,
+                    spectrogram.n_bins,
+                    &view(spectrogram, layer, background),
+                    size_px,
+                ))),
+                None => Drawn::Texture(ui.ctx().load_texture(
+                    format!("{key:?}"),
+                    image(spectrogram, &view(spectrogram, layer, background)),
+                    egui::TextureOptions::LINEAR,
+                )),
+            };
+            self.levels.insert(key, Levels { sound: Arc::clone(sound), dark, size_px, drawn });
+        }
+        match self.levels.get(&key).map(|kept| &kept.drawn) {
+            Some(Drawn::Shader(prepared)) => drop(ui.painter().add(callback(area, prepared))),
+            Some(Drawn::Texture(texture)) => {
+                ui.painter().image(texture.id(), area, Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)), Color32::WHITE);
+            }
+            None => {}
+        }
+    }
+
+    /// Draws `paths` as seen from `orbit` into `area`; what is shown is known by `rolled`, the orbit and the cursor's step.
+    pub fn space(&mut self, ui: &egui::Ui, area: Rect, rolled: &Arc<Rolled>, orbit: Orbit, step: Option<usize>, paths: impl FnOnce() -> Vec<Path>) {
+        let Some(gpu) = &self.gpu else { return };
+        let (dark, size_px) = (ui.visuals().dark_mode, size_px(area, ui.ctx()));
+        let same = |s: &&Space| {
+            s.dark == dark && s.size_px == size_px && s.orbit == orbit && s.step == step && Arc::ptr_eq(&s.rolled, rolled)
+        };
+        if self.space.as_ref().filter(same).is_none() {
+            let prepared = Arc::new(gpu.trajectory.prepare(&gpu.device, &paths(), &orbit, size_px));
+            self.space = Some(Space { rolled: Arc::clone(rolled), orbit, dark, step, size_px, prepared });
+        }
+        if let Some(space) = &self.space {
+            ui.painter().add(callback(area, &space.prepared));
+        }
+    }
+}
+
+fn spectrogram(sound: &Sound, layer: Layer) -> Option<&Spectrogram> {
+    match layer {
+        Layer::Sound => Some(&sound.picture.spectrogram),
+        Layer::Difference => sound.difference.as_ref().map(|d| &d.spectrogram),
+    }
+}
+
+/// Levels and colors: loudness below the loudest, or signed decibels around the background.
+fn view(spectrogram: &Spectrogram, layer: Layer, background: Color32) -> View {
+    let table = |color: &dyn Fn(f32) -> Color32| {
+        let mut colors = [[0; 4]; 256];
+        colors.iter_mut().enumerate().for_each(|(i, c)| *c = color(i as f32 / 255.0).to_array());
+        colors
+    };
+    let (range_db, colors) = match layer {
+        Layer::Sound => {
+            let loudest = spectrogram.db.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            (loudest - theme::SPECTROGRAM_RANGE_DB..loudest, table(&theme::heat))
+        }
+        Layer::Difference => {
+            let color = |level: f32| theme::difference(2.0 * level - 1.0, background);
+            (-theme::DIFFERENCE_RANGE_DB..theme::DIFFERENCE_RANGE_DB, table(&color))
+        }
+    };
+    View::whole(spectrogram.n_frames, spectrogram.n_bins, range_db, colors)
+}
+
+/// The same colors, one pixel a cell.
+fn image(spectrogram: &Spectrogram, view: &View) -> egui::ColorImage {
+    let (width, height) = (spectrogram.n_frames, spectrogram.n_bins);
+    let span = view.range_db.end - view.range_db.start;
+    let color = |db: f32| {
+        let [r, g, b, a] = view.colors[((db - view.range_db.start) / span * 255.0).round().clamp(0.0, 255.0) as usize];
+        Color32::from_rgba_premultiplied(r, g, b, a)
+    };
+    let cells = (0..height).rev().flat_map(|bin| (0..width).map(move |frame| frame * height + bin));
+    egui::ColorImage::new([width, height], cells.map(|i| color(spectrogram.db[i])).collect())
+}
