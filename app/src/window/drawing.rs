@@ -111,12 +111,19 @@ impl Drawings {
     }
 
     /// Draws `paths` as seen from `orbit` into `area`; what is shown is known by `rolled`, the orbit and the cursor's step.
-    pub fn space(&mut self, ui: &egui::Ui, area: Rect, rolled: &Arc<Rolled>, orbit: Orbit, step: Option<usize>, paths: impl FnOnce() -> Vec<Path>) {
+    pub fn space(
+        &mut self,
+        ui: &egui::Ui,
+        area: Rect,
+        rolled: &Arc<Rolled>,
+        orbit: Orbit,
+        step: Option<usize>,
+        paths: impl FnOnce() -> Vec<Path>,
+    ) {
         let Some(gpu) = &self.gpu else { return };
         let (dark, size_px) = (ui.visuals().dark_mode, size_px(area, ui.ctx()));
-        let same = |s: &&Space| {
-            s.dark == dark && s.size_px == size_px && s.orbit == orbit && s.step == step && Arc::ptr_eq(&s.rolled, rolled)
-        };
+        let same =
+            |s: &&Space| s.dark == dark && s.size_px == size_px && s.orbit == orbit && s.step == step && Arc::ptr_eq(&s.rolled, rolled);
         if self.space.as_ref().filter(same).is_none() {
             let prepared = Arc::new(gpu.trajectory.prepare(&gpu.device, &paths(), &orbit, size_px));
             self.space = Some(Space { rolled: Arc::clone(rolled), orbit, dark, step, size_px, prepared });

@@ -65,7 +65,8 @@ fn space_ui(ui: &mut egui::Ui, state: &State, rolled: &Arc<Rolled>, drawings: &m
         let at = pos2(area.left() + (clip(0) + 1.0) * 0.5 * area.width(), area.top() + (1.0 - clip(1)) * 0.5 * area.height());
         ui.painter_at(area).text(at, Align2::CENTER_CENTER, name, FontId::proportional(theme::SMALL_TEXT), theme::faint(&visuals));
     }
-    let description = format!("Trajectory in three components, {} true frames, {} rolled steps", rolled.true_path.len(), rolled.rolled_path.len());
+    let description =
+        format!("Trajectory in three components, {} true frames, {} rolled steps", rolled.true_path.len(), rolled.rolled_path.len());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &description));
     if response.dragged() {
         commands.send(Command::TurnTrajectory(response.drag_delta() * theme::TURN_PER_POINT));
