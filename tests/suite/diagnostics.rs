@@ -287,7 +287,7 @@ fn real_latents_give_their_known_numbers() {
         close(&format!("free rollout, cosine at step {step}"), steps[step - 1].cos.mean.unwrap(), cos);
         let skyline = report.references.skyline_cos[step - 1];
         assert!(
-            (skyline - cos).abs() < 0.01,
+            (skyline - cos).abs() < 0.015,
             "the rollout reaches what a direct predictor reaches at step {step}: {skyline}, rolled {cos}"
         );
     }
