@@ -25,7 +25,7 @@ study() { # NAME STORE
   done
 }
 
-$driftscope encode "$speech" --codec demo --store "$out/speech/latents.zarr"
+[ -e "$out/speech/latents.zarr" ] || $driftscope encode "$speech" --codec demo --store "$out/speech/latents.zarr"
 study speech "$out/speech/latents.zarr"
 utterance=$(head -1 "$out/speech/splits/eval_utt_ids.txt")
 $driftscope rollout --store "$out/speech/latents.zarr" --predictor "$out/speech/predictors/mdn-k1.safetensors" --utterance "$utterance" --start 20 --steps 16 \

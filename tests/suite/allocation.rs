@@ -40,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// How often `work` allocated or freed memory on this thread.
-pub fn allocations_of(work: impl FnOnce()) -> u64 {
+pub(crate) fn allocations_of(work: impl FnOnce()) -> u64 {
     let before = CALLS.get();
     work();
     CALLS.get() - before

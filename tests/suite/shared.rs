@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// A file or folder beside the repository; says so in one line and returns `None` when it is absent (a fresh clone elsewhere).
-pub fn path(relative: &str) -> Option<PathBuf> {
+pub(crate) fn path(relative: &str) -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let path = root.join(relative);
     if path.exists() {

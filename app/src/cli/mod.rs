@@ -182,9 +182,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console, canc
             let text = error.render().to_string();
             let usage = error.use_stderr();
             if usage {
-                console.failure(text.trim_end())
+                console.failure(text.trim_end());
             } else {
-                console.result(&text)
+                console.result(&text);
             }
             return if usage { 2 } else { 0 };
         }

@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
 }
 
 fn write_latents(path: &Path, rolled: &Rollout, args: &Args) -> anyhow::Result<()> {
-    if !path.extension().is_some_and(|e| e == "safetensors") {
+    if path.extension().is_none_or(|e| e != "safetensors") {
         bail!("{}: latents are written as safetensors; let the name end in .safetensors", path.display());
     }
     let about = [("utterance_id", args.utterance.clone()), ("t0", args.start.to_string()), ("schedule", rolled.schedule.name.clone())];

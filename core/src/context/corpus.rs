@@ -61,14 +61,11 @@ impl Corpus {
     /// cannot be read are left out and returned as problems, each naming its utterance.
     pub fn read(store: &Store) -> Result<(Self, Vec<StoreError>), CorpusError> {
         let unusable = |reason: String| CorpusError::Unusable(format!("{}: {reason}", store.path().display()));
-        let split = match store.split() {
-            Some(split) => split.clone(),
-            None => {
-                let speakers: BTreeSet<String> = store.utterances().iter().map(|u| u.speaker.clone()).collect();
-                // Where both are wrong, the damage is the better news: it is what to mend first.
-                let damage = || store.utterances().par_iter().find_map_first(|u| store.read(&u.id).err());
-                Split::every_fourth(&speakers).map_err(|e| damage().map_or_else(|| unusable(e.to_string()), CorpusError::Store))?
-            }
+        let split = if let Some(split) = store.split() { split.clone() } else {
+            let speakers: BTreeSet<String> = store.utterances().iter().map(|u| u.speaker.clone()).collect();
+            // Where both are wrong, the damage is the better news: it is what to mend first.
+            let damage = || store.utterances().par_iter().find_map_first(|u| store.read(&u.id).err());
+            Split::every_fourth(&speakers).map_err(|e| damage().map_or_else(|| unusable(e.to_string()), CorpusError::Store))?
         };
         let side_of = |speaker: &str| {
             let is_train = split.train_speakers.contains(speaker).then_some(Side::Train);

@@ -83,7 +83,7 @@ fn linear_ticks(low: f64, high: f64, most: usize) -> Vec<Tick> {
 
 /// All labels of an axis have the decimals that its step needs.
 fn linear_label(value: f64, step: f64, largest: f64) -> String {
-    if largest >= 1e5 || largest < 1e-3 {
+    if !(1e-3..1e5).contains(&largest) {
         return scientific(value, step);
     }
     let decimals = (-(step * (1.0 + 1e-9)).log10().floor()).max(0.0) as usize;

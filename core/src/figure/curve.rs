@@ -62,7 +62,7 @@ pub(super) fn outline(edges: &[(f64, f64, f64)]) -> Vec<[f64; 2]> {
     let mut upper = Vec::new();
     let mut lower = Vec::new();
     for column in edges.chunk_by(|a, b| column_of(a.0) == column_of(b.0)) {
-        let middle = (column[0].0 + column[column.len() - 1].0) / 2.0;
+        let middle = f64::midpoint(column[0].0, column[column.len() - 1].0);
         upper.push([middle, column.iter().map(|e| e.2).fold(f64::INFINITY, f64::min)]);
         lower.push([middle, column.iter().map(|e| e.1).fold(f64::NEG_INFINITY, f64::max)]);
     }

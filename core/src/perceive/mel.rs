@@ -32,7 +32,7 @@ pub fn mel_power(samples: &[f32], sample_rate_hz: u32) -> Vec<f32> {
     let spectra = stft.analyze(&mirrored, 0, n_frames);
     let mut mel = Vec::with_capacity(n_frames * N_MELS);
     for spectrum in spectra.chunks_exact(stft.n_bins()) {
-        let power: Vec<f32> = spectrum.iter().map(|c| c.norm_sqr()).collect();
+        let power: Vec<f32> = spectrum.iter().map(driftscope_numerics::fourier::Complex::norm_sqr).collect();
         mel.extend(bank.chunks_exact(stft.n_bins()).map(|band| band.iter().zip(&power).map(|(w, p)| w * p).sum::<f32>()));
     }
     mel

@@ -146,7 +146,7 @@ where
         },
         move |error| match error.kind() {
             ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable | ErrorKind::StreamInvalidated | ErrorKind::PermissionDenied => {
-                failed.lost.store(true, Ordering::Relaxed)
+                failed.lost.store(true, Ordering::Relaxed);
             }
             ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
             _ => {

@@ -152,7 +152,7 @@ fn hover_ui(ui: &mut egui::Ui, plot: &CurvePlot, shown: &[&Curve], step: usize) 
     ui.weak(plot.metric.axis());
 }
 
-fn draw<'a>(plot_ui: &mut PlotUi<'a>, curve: &Curve, log: bool) {
+fn draw(plot_ui: &mut PlotUi<'_>, curve: &Curve, log: bool) {
     let color = theme::line_color(curve.line);
     let y = |value: f64| if log { value.max(f64::MIN_POSITIVE).log10() } else { value };
     for run in curve.bands.iter().enumerate().collect::<Vec<_>>().chunk_by(|a, b| a.1.is_some() == b.1.is_some()) {

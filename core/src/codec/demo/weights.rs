@@ -85,10 +85,7 @@ impl Weights {
                 return Err(bad(format!("{name} is {:?} {:?}, not F16 {shape:?}", view.dtype(), view.shape())));
             }
             let values: Vec<f32> = bytemuck::pod_collect_to_vec::<u8, f16>(view.data()).into_iter().map(f16::to_f32).collect();
-            match values.iter().all(|v| v.is_finite()) {
-                true => Ok(values),
-                false => Err(bad(format!("{name} holds values that are no numbers"))),
-            }
+            if values.iter().all(|v| v.is_finite()) { Ok(values) } else { Err(bad(format!("{name} holds values that are no numbers"))) }
         };
         let network = &header.config.network;
         let vae = Vae::new(network, &mut StdRng::seed_from_u64(0), device);
