@@ -105,6 +105,7 @@ fn distribution(os_release: &str) -> Distribution {
     }
 }
 
+#[expect(clippy::fn_params_excessive_bools, reason = "three findings of equal rank, named where they are used")]
 fn missing(distribution: &Distribution, no_adapter: bool, no_output: bool, no_display: bool) -> Vec<Missing> {
     let packages = |debian: &str, fedora: &str, arch: &str, otherwise: &str| match distribution {
         Distribution::Debian => format!("sudo apt install {debian}"),

@@ -17,6 +17,7 @@ pub(super) struct Deck {
     utterance: Option<usize>,
     loaded: BTreeMap<Source, Arc<[f32]>>,
     /// What the player was told to repeat; the outer `None` when it must be told anew.
+    #[expect(clippy::option_option, reason = "not told yet, told to play on, or told to repeat a span")]
     loop_sec: Option<Option<(f64, f64)>>,
     /// The user moved the cursor since the last sync.
     seek: bool,

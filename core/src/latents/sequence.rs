@@ -14,7 +14,7 @@ pub struct Latents {
 impl Latents {
     /// Number of frames.
     pub fn n_frames(&self) -> usize {
-        if self.dim == 0 { 0 } else { self.values.len() / self.dim }
+        self.values.len().checked_div(self.dim).unwrap_or(0)
     }
 
     /// Frame `t`, `[dim]`.
