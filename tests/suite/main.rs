@@ -1,6 +1,6 @@
 //! Everything that crosses a boundary: fixtures of the peer, files on disk, the program as a process, the window.
 
-#![allow(clippy::clone_on_ref_ptr, clippy::drop_non_drop, dropping_copy_types, reason = "tests say what they mean")]
+#![allow(clippy::clone_on_ref_ptr, dropping_copy_types, reason = "tests say what they mean")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 mod allocation;

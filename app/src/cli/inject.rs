@@ -64,7 +64,9 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         writable_folder(folder)?;
     }
     let direct = predictors(&args.direct, &[], corpus.dim, session)?;
-    let segments = if let Some(path) = &args.starts { read_starts(path, &corpus)? } else {
+    let segments = if let Some(path) = &args.starts {
+        read_starts(path, &corpus)?
+    } else {
         let drawn = SegmentConfig { n_utterances: args.utterances, segments_per_utterance: args.segments, ..SegmentConfig::default() };
         let info = &predictor.info;
         sample_segments(&corpus, info.window, info.horizon, rollout.n_steps, &drawn, session.seed)?

@@ -81,7 +81,7 @@ impl Drawings {
             let same_size = kept.size_px == size_px || matches!(kept.drawn, Drawn::Texture(_));
             kept.dark == dark && same_size && Arc::ptr_eq(&kept.sound, sound)
         };
-        if self.levels.get(&key).filter(same).is_none() {
+        if self.levels.get(&key).as_ref().is_none_or(|x| !same(x)) {
             let background = ui.visuals().extreme_bg_color;
             // Zoomed out, the shader shows the loudest of the cells under a pixel, which is right for levels and would hide
             // negative differences; those are filtered as a texture.
@@ -124,7 +124,7 @@ impl Drawings {
         let (dark, size_px) = (ui.visuals().dark_mode, size_px(area, ui.ctx()));
         let same =
             |s: &&Space| s.dark == dark && s.size_px == size_px && s.orbit == orbit && s.step == step && Arc::ptr_eq(&s.rolled, rolled);
-        if self.space.as_ref().filter(same).is_none() {
+        if self.space.as_ref().as_ref().is_none_or(|x| !same(x)) {
             let prepared = Arc::new(gpu.trajectory.prepare(&gpu.device, &paths(), &orbit, size_px));
             self.space = Some(Space { rolled: Arc::clone(rolled), orbit, dark, step, size_px, prepared });
         }

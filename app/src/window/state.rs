@@ -237,10 +237,9 @@ impl State {
             Command::SetReanchor(every) => config.reanchor_every = every.filter(|n| *n > 0),
             Command::SetNoise(sigma) => config.noise_sigma = sigma,
             Command::SetTemperature(temperature) => config.temperature = temperature,
-            Command::ToggleInjection(step)
-                if !self.choice.injected.remove(&step) => {
-                    self.choice.injected.insert(step);
-                }
+            Command::ToggleInjection(step) if !self.choice.injected.remove(&step) => {
+                self.choice.injected.insert(step);
+            }
             Command::SetAccumulation(accumulation) => self.choice.accumulation = accumulation,
             Command::ResetRollout => {
                 self.choice.config = RolloutConfig::default();

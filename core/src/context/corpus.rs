@@ -61,7 +61,9 @@ impl Corpus {
     /// cannot be read are left out and returned as problems, each naming its utterance.
     pub fn read(store: &Store) -> Result<(Self, Vec<StoreError>), CorpusError> {
         let unusable = |reason: String| CorpusError::Unusable(format!("{}: {reason}", store.path().display()));
-        let split = if let Some(split) = store.split() { split.clone() } else {
+        let split = if let Some(split) = store.split() {
+            split.clone()
+        } else {
             let speakers: BTreeSet<String> = store.utterances().iter().map(|u| u.speaker.clone()).collect();
             // Where both are wrong, the damage is the better news: it is what to mend first.
             let damage = || store.utterances().par_iter().find_map_first(|u| store.read(&u.id).err());

@@ -86,6 +86,7 @@ impl NamedArrays {
         let others: BTreeMap<_, _> = entries.into_iter().filter(|(key, _)| key != "model").collect();
         named.metadata.extend(others.into_iter().map(|(key, value)| (key, json_of(value))));
         let reader = PytorchReader::with_top_level_key(path, "model").map_err(|e| damaged(&e))?;
+        #[expect(clippy::iter_over_hash_type, reason = "each tensor goes into a sorted map")]
         for (name, tensor) in reader.tensors() {
             let bytes = tensor.read().map_err(|e| damaged(&e))?;
             let values = match tensor.dtype() {

@@ -231,7 +231,10 @@ impl Task for CodecTask {
         if path.contains(".skip.") || path.contains(".spread.") {
             return ParamGroup { lr_scale: self.config.skip_lr_scale, decay_scale: 0.0 };
         }
-        ParamGroup { decay_scale: if path.ends_with(".taps") { 0.0 } else { ParamGroup::by_rank(rank).decay_scale }, lr_scale: 1.0 }
+        ParamGroup {
+            decay_scale: if path.rsplit('.').next() == Some("taps") { 0.0 } else { ParamGroup::by_rank(rank).decay_scale },
+            lr_scale: 1.0,
+        }
     }
 }
 
