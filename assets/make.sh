@@ -35,8 +35,8 @@ fit() { # KIND HORIZON STEPS
     --set hidden_dim=256 --set n_components=4 --set horizon="$2" --set max_steps="$3" --set batch=256 --set half_precision=true
 }
 for kind in mdn vmf; do
-  fit $kind 1 4000
-  for horizon in 2 4 8 16; do fit $kind $horizon 3000; done
+  fit $kind 1 1500
+  for horizon in 2 4 8 16; do fit $kind $horizon 1200; done
 done
 
 rm -rf assets/demo/predictors; mkdir -p assets/demo/predictors
