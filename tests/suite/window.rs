@@ -13,6 +13,7 @@ use driftscope::window::picture::{difference, picture};
 use driftscope::window::session::{Material, Session};
 use driftscope::window::source::Source;
 use driftscope::window::state::{Effect, Notice, SoundState, State};
+use driftscope::window::theme;
 use driftscope::window::worker::{Delivery, Sound, Worker};
 use driftscope_core::audio::AudioClip;
 use driftscope_core::context::{Pairs, Side, Slice};
@@ -77,7 +78,7 @@ fn asked(
     act: impl FnOnce(&Harness<'_, Commands>),
 ) -> Vec<Command> {
     let draw = |ui: &mut egui::Ui, commands: &mut Commands| panel(ui, state, commands);
-    let mut harness = Harness::builder().with_size(size).build_ui_state(draw, Commands::default());
+    let mut harness = Harness::builder().with_context_setup(theme::install).with_size(size).build_ui_state(draw, Commands::default());
     harness.run_steps(2);
     harness.state_mut().take();
     act(&harness);
@@ -219,7 +220,8 @@ fn panels_ask_by_name() {
 fn plots_say_their_numbers() {
     let (state, _worker) = ready();
     let draw = |ui: &mut egui::Ui, commands: &mut Commands| whole(ui, &state, commands);
-    let mut harness = Harness::builder().with_size([1280.0, 800.0]).build_ui_state(draw, Commands::default());
+    let mut harness =
+        Harness::builder().with_context_setup(theme::install).with_size([1280.0, 800.0]).build_ui_state(draw, Commands::default());
     harness.run_steps(3);
     for plot in &state.rolled.as_ref().unwrap().plots {
         let description = plot.description();
@@ -258,7 +260,7 @@ fn sound_is_drawn_and_the_window_survives_any_size() {
     state.sounds.insert(Source::Truth, sound);
     for size in [[1920.0, 1080.0], [960.0, 640.0], [300.0, 200.0]] {
         let draw = |ui: &mut egui::Ui, commands: &mut Commands| whole(ui, &state, commands);
-        Harness::builder().with_size(size).build_ui_state(draw, Commands::default()).run_steps(2);
+        Harness::builder().with_context_setup(theme::install).with_size(size).build_ui_state(draw, Commands::default()).run_steps(2);
     }
 }
 
@@ -269,7 +271,8 @@ fn a_failed_load_is_one_sentence() {
     state.receive(worker.wait(Duration::from_secs(10)).unwrap());
     assert_eq!(state.notice, Some(Notice::Problem("demo.zarr: no such store".into())));
     let draw = |ui: &mut egui::Ui, commands: &mut Commands| whole(ui, &state, commands);
-    let mut harness = Harness::builder().with_size([800.0, 600.0]).build_ui_state(draw, Commands::default());
+    let mut harness =
+        Harness::builder().with_context_setup(theme::install).with_size([800.0, 600.0]).build_ui_state(draw, Commands::default());
     harness.run_steps(2);
     harness.get_by_label("demo.zarr: no such store");
 }

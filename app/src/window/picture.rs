@@ -53,19 +53,16 @@ pub fn picture(clip: &AudioClip) -> Picture {
     Picture { envelope: envelope(&clip.samples), spectrogram: spectrogram(clip) }
 }
 
-/// `clip` less `truth`, sample by sample and level by level; the shorter is taken as followed by silence.
+/// `clip` less `truth`, sample by sample and level by level, as long as both last.
 pub fn difference(clip: &AudioClip, truth: &AudioClip, truth_picture: &Picture, own: &Picture) -> Difference {
-    let n = clip.samples.len().max(truth.samples.len());
-    let at = |samples: &[f32], i: usize| samples.get(i).copied().unwrap_or(0.0);
-    let samples: Vec<f32> = (0..n).map(|i| at(&clip.samples, i) - at(&truth.samples, i)).collect();
+    let samples: Vec<f32> = clip.samples.iter().zip(&truth.samples).map(|(a, b)| a - b).collect();
     let (a, b) = (&own.spectrogram, &truth_picture.spectrogram);
-    let level = |s: &Spectrogram, i: usize| s.db.get(i).copied().unwrap_or(FLOOR_DB);
     let loudest = a.db.iter().chain(&b.db).copied().fold(FLOOR_DB, f32::max);
     // Below the shown range two silences may differ by any number of dB; that is no difference anyone hears.
     let floor = loudest - super::theme::SPECTROGRAM_RANGE_DB;
-    let db = (0..a.db.len().max(b.db.len())).map(|i| level(a, i).max(floor) - level(b, i).max(floor)).collect();
-    let n_frames = a.n_frames.max(b.n_frames);
-    Difference { envelope: envelope(&samples), spectrogram: Spectrogram { db, n_frames, n_bins: a.n_bins, top_hz: a.top_hz } }
+    let db = a.db.iter().zip(&b.db).map(|(a, b)| a.max(floor) - b.max(floor)).collect();
+    let spectrogram = Spectrogram { db, n_frames: a.n_frames.min(b.n_frames), n_bins: a.n_bins, top_hz: a.top_hz };
+    Difference { envelope: envelope(&samples), spectrogram }
 }
 
 fn envelope(samples: &[f32]) -> Envelope {

@@ -4,7 +4,7 @@ use driftscope_core::audio::AudioClip;
 use driftscope_core::codec::Codec;
 use driftscope_core::context::{Corpus, Side};
 use driftscope_core::diagnose::References;
-use driftscope_core::job::JobCtx;
+use driftscope_core::job::{JobCtx, Progress};
 use driftscope_core::predict::{Baselines, Predictor};
 use driftscope_core::represent::Pca;
 use driftscope_core::rollout::{RolloutConfig, Segment, SegmentConfig, sample_segments};
@@ -72,7 +72,7 @@ impl Session {
         ctx.progress.report("Principal components", 0, None, "");
         let frames = corpus.side(Side::Train).flat_map(|u| u.latents.values.chunks_exact(corpus.dim));
         let pca = Pca::fit(frames, corpus.dim, N_COMPONENTS.min(corpus.dim));
-        Ok(Self { name, corpus, clips, codec, predictors, baselines, pca, population, references, ctx: ctx.clone() })
+        Ok(Self { name, corpus, clips, codec, predictors, baselines, pca, population, references, ctx: JobCtx { progress: Progress::default(), ..ctx.clone() } })
     }
 
     /// Frames of an utterance; 0 for an unknown one.

@@ -273,7 +273,7 @@ impl State {
         // The middle, where there is speech on both sides of the start.
         self.choice.t0 = self.session.as_ref().map_or(0, |s| s.n_frames(self.choice.utterance) / 2);
         self.clamp_start();
-        self.position_sec = self.loop_sec().0;
+        self.position_sec = self.session.as_ref().map_or(0.0, |s| self.choice.t0 as f64 * s.frame_sec());
         self.generation += 1;
     }
 

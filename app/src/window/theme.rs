@@ -51,6 +51,10 @@ pub const RULER_HEIGHT: f32 = 18.0;
 pub const STEP_STRIP_HEIGHT: f32 = 20.0;
 /// Share of a lane's height that its waveform takes; the spectrogram has the rest.
 pub const WAVE_SHARE: f32 = 0.38;
+/// Amplitude that fills a lane's height when nothing is louder.
+pub const QUIETEST_FULL_HEIGHT: f32 = 0.01;
+/// Points between the marks of a curve's step axis below which labels fade out.
+pub const STEP_LABEL_SPACING: [f32; 2] = [14.0, 22.0];
 /// Space between lanes.
 pub const LANE_GAP: f32 = 4.0;
 /// Share of the center's height for the timeline.

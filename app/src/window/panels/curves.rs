@@ -2,7 +2,7 @@
 
 use driftscope_core::figure::Scale;
 use eframe::egui;
-use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotBounds, PlotUi, Points, VLine};
+use egui_plot::{AxisHints, FilledArea, GridInput, GridMark, Plot, PlotBounds, PlotUi, Points, VLine};
 
 use super::definition_ui;
 use crate::window::command::{Command, Commands};
@@ -82,6 +82,7 @@ fn plot_ui(ui: &mut egui::Ui, state: &State, plot: &CurvePlot, commands: &mut Co
     ui.horizontal(|ui| {
         ui.strong(metric.name());
         definition_ui(ui, metric.name(), metric.definition());
+        ui.add(egui::Label::new(egui::RichText::new(metric.axis()).small().weak()).truncate());
     });
     let step_idx = state.cursor_step().map_or_else(|| plot.n_steps().saturating_sub(1), |s| s - 1);
     ui.small(cursor_readout(plot, step_idx, state))
@@ -90,6 +91,7 @@ fn plot_ui(ui: &mut egui::Ui, state: &State, plot: &CurvePlot, commands: &mut Co
     let bounds = bounds(plot, &shown);
     let log = metric.scale() == Scale::Log10;
     let name = plot.description();
+    let step_labels = theme::STEP_LABEL_SPACING;
     let response = Plot::new(("curve", metric.name()))
         .height(ui.available_height())
         .allow_drag(false)
@@ -99,6 +101,7 @@ fn plot_ui(ui: &mut egui::Ui, state: &State, plot: &CurvePlot, commands: &mut Co
         .allow_double_click_reset(false)
         .show_crosshair(false)
         .x_grid_spacer(step_marks)
+        .custom_x_axes(vec![AxisHints::new_x().label("step").label_spacing(egui::Rangef::new(step_labels[0], step_labels[1]))])
         .y_axis_formatter(move |mark, _| if log { power_label(mark.value) } else { plain_label(mark) })
         .y_grid_spacer(move |input| if log { decade_marks(&input) } else { even_marks(&input) })
         .label_formatter(|_| None)

@@ -109,10 +109,11 @@ fn sound_lane(ui: &egui::Ui, rect: Rect, axis: Axis, state: &State, source: Sour
         (Layer::Difference, None) => return lane_message(ui, rect, "computing"),
         (Layer::Sound, _) => &sound.picture.envelope,
     };
-    let right = axis.x(sound.clip.duration_sec()).min(rect.right());
+    let shown_sec = if layer == Layer::Difference { truth_sec(state).min(sound.clip.duration_sec()) } else { sound.clip.duration_sec() };
+    let right = axis.x(shown_sec).min(rect.right());
     let wave = Rect::from_min_max(rect.min, pos2(right, rect.top() + rect.height() * theme::WAVE_SHARE));
     let spectrum = Rect::from_min_max(pos2(rect.left(), wave.bottom()), pos2(right, rect.bottom()));
-    wave_ui(ui, wave, envelope, color);
+    wave_ui(ui, wave, envelope, loudest(state), color);
     drawings.spectrogram(ui, spectrum, sound, layer);
 }
 
@@ -129,12 +130,24 @@ fn lane_message(ui: &egui::Ui, rect: Rect, message: &str) {
     ui.painter().text(rect.center(), Align2::CENTER_CENTER, message, font, theme::faint(ui.visuals()));
 }
 
-fn wave_ui(ui: &egui::Ui, rect: Rect, envelope: &Envelope, color: Color32) {
+/// The decoded truth's length; nothing can be compared beyond it.
+fn truth_sec(state: &State) -> f64 {
+    state.sounds.get(&Source::Truth).map_or(f64::INFINITY, |truth| truth.clip.duration_sec())
+}
+
+/// The truth's loudest sample: fills a lane's height, in all lanes alike, so that they can be compared.
+fn loudest(state: &State) -> f32 {
+    let peak = |[low, high]: &[f32; 2]| low.abs().max(high.abs());
+    let truth = state.sounds.get(&Source::Truth);
+    truth.and_then(|t| t.picture.envelope.iter().map(peak).reduce(f32::max)).unwrap_or(1.0).max(theme::QUIETEST_FULL_HEIGHT)
+}
+
+fn wave_ui(ui: &egui::Ui, rect: Rect, envelope: &Envelope, full_height: f32, color: Color32) {
     let columns = rect.width().max(0.0) as usize;
     if envelope.is_empty() || columns == 0 {
         return;
     }
-    let y = |v: f32| rect.center().y - v.clamp(-1.0, 1.0) * rect.height() * 0.5;
+    let y = |v: f32| rect.center().y - (v / full_height).clamp(-1.0, 1.0) * rect.height() * 0.5;
     for column in 0..columns {
         let from = column * envelope.len() / columns;
         let to = ((column + 1) * envelope.len() / columns).max(from + 1);
