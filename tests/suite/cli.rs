@@ -123,7 +123,7 @@ fn a_store_goes_through_fit_evaluate_inject_and_rollout() {
     }
 
     let latents = folder.path().join("rolled.safetensors");
-    let id = snapshot_id(&store);
+    let id = some_id(&store);
     let args = [
         "rollout",
         "--store",
@@ -151,7 +151,7 @@ fn a_store_goes_through_fit_evaluate_inject_and_rollout() {
 }
 
 /// Id of some utterance of a store.
-fn snapshot_id(store: &Path) -> String {
+fn some_id(store: &Path) -> String {
     driftscope_core::latents::Store::open(store).unwrap().utterances()[0].id.clone()
 }
 
@@ -292,4 +292,82 @@ fn a_stopped_job_says_so() {
     assert!(!out.exists());
     let listed: Value = serde_json::from_str(&driftscope(folder.path(), &["runs", "--json", "-"]).out).unwrap();
     assert_eq!(listed["runs"][0]["state"], "stopped");
+}
+
+/// Two seconds of a rising tone, told apart by its start.
+fn write_tone(path: &Path, start_hz: f32) {
+    let samples = (0..32_000).map(|i| {
+        let t = i as f32 / 16_000.0;
+        0.3 * (std::f32::consts::TAU * (start_hz + 200.0 * t) * t).sin()
+    });
+    let clip = driftscope_core::audio::AudioClip { samples: samples.collect(), sample_rate_hz: 16_000 };
+    driftscope_core::audio::write_wav(path, &clip).unwrap();
+}
+
+#[test]
+fn audio_becomes_a_store_and_sound_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = folder.path().join("audio");
+    for (index, speaker) in ["11", "12", "13"].iter().enumerate() {
+        write_tone(&audio.join(format!("{speaker}/{speaker}-1.wav")), 150.0 + 80.0 * index as f32);
+    }
+    fs::write(audio.join("13/13-2.flac"), "this is text").unwrap();
+    for zarr in ["2", "3"] {
+        let store = folder.path().join(format!("v{zarr}/latents.zarr"));
+        let encode = ["encode", text(&audio), "--store", text(&store), "--zarr", zarr];
+        let got = driftscope(folder.path(), &encode);
+        assert_eq!(got.code, 0, "{}", got.err);
+        assert!(got.out.contains("3 utterances encoded") && got.out.contains("1 skipped"), "{}", got.out);
+        assert!(got.err.contains("13-2.flac"), "{}", got.err);
+        let opened = driftscope_core::latents::Store::open(&store).unwrap();
+        assert_eq!((opened.utterances().len(), opened.utterances()[0].n_frames), (3, 25));
+        assert_eq!(opened.split().unwrap().eval_speakers.len(), 1);
+        let before = snapshot(&store);
+        let again = driftscope(folder.path(), &encode);
+        assert!(again.out.contains("0 utterances encoded") && again.out.contains("3 already there"), "{}", again.out);
+        assert_eq!(snapshot(&store), before, "what is there is not written again");
+
+        let wav = folder.path().join(format!("{zarr}.wav"));
+        let decode = ["decode", "--store", text(&store), "--utterance", "12-1", "--wav", text(&wav)];
+        assert_eq!(driftscope(folder.path(), &decode).code, 0);
+        assert_eq!(driftscope_core::audio::read(&wav).unwrap().samples.len(), 32_000);
+        let refused = driftscope(folder.path(), &decode);
+        assert!(refused.code == 1 && refused.err.contains("--force"), "{}", refused.err);
+    }
+    let out = folder.path().join("modes");
+    let store = folder.path().join("v3/latents.zarr");
+    let got = driftscope(folder.path(), &["synth", "--store", text(&store), "--utterance", "11-1", "--modes", "gt,slow:0.75", "--out", text(&out)]);
+    assert_eq!(got.code, 0, "{}", got.err);
+    assert!(out.join("GT.wav").exists() && out.join("B_slow_a0.75.wav").exists());
+
+    let got = driftscope(folder.path(), &["roundtrip", text(&audio.join("11")), "--json", "-"]);
+    let measured: Value = serde_json::from_str(&got.out).unwrap();
+    assert!(measured["mean"]["mel_distance"].as_f64().unwrap() > 0.0 && measured["mean"]["si_sdr_db"].is_number());
+}
+
+#[test]
+fn a_folder_of_text_is_no_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = folder.path().join("audio");
+    fs::create_dir(&audio).unwrap();
+    fs::write(audio.join("1-1.flac"), "this is text").unwrap();
+    let store = folder.path().join("latents.zarr");
+    let got = driftscope(folder.path(), &["encode", text(&audio), "--store", text(&store)]);
+    assert_eq!((got.code, got.out.as_str()), (1, ""));
+    assert!(got.err.lines().last().unwrap().contains("none of 1 files could be encoded"), "{}", got.err);
+}
+
+#[test]
+fn latents_of_another_codec_are_decoded_only_when_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = toy_store(folder.path(), 64, 30);
+    let id = some_id(&store);
+    let wav = folder.path().join("out.wav");
+    let decode = ["decode", "--store", text(&store), "--utterance", &id, "--wav", text(&wav)];
+    let got = driftscope(folder.path(), &decode);
+    assert_eq!(got.code, 1);
+    assert!(got.err.contains("does not say which codec") && !wav.exists(), "{}", got.err);
+    let got = driftscope(folder.path(), &[&decode[..], &["--codec", "demo"]].concat());
+    assert_eq!(got.code, 0, "{}", got.err);
+    assert!(got.err.contains("may be wrong") && wav.exists(), "{}", got.err);
 }

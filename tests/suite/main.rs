@@ -7,6 +7,7 @@ mod allocation;
 mod audio;
 mod cli;
 mod damaged_stores;
+mod demo;
 mod diagnostics;
 mod playback;
 mod predictors;
