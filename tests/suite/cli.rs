@@ -336,7 +336,10 @@ fn audio_becomes_a_store_and_sound_again() {
     }
     let out = folder.path().join("modes");
     let store = folder.path().join("v3/latents.zarr");
-    let got = driftscope(folder.path(), &["synth", "--store", text(&store), "--utterance", "11-1", "--modes", "gt,slow:0.75", "--out", text(&out)]);
+    let got = driftscope(
+        folder.path(),
+        &["synth", "--store", text(&store), "--utterance", "11-1", "--modes", "gt,slow:0.75", "--out", text(&out)],
+    );
     assert_eq!(got.code, 0, "{}", got.err);
     assert!(out.join("GT.wav").exists() && out.join("B_slow_a0.75.wav").exists());
 

@@ -72,7 +72,18 @@ impl Session {
         ctx.progress.report("Principal components", 0, None, "");
         let frames = corpus.side(Side::Train).flat_map(|u| u.latents.values.chunks_exact(corpus.dim));
         let pca = Pca::fit(frames, corpus.dim, N_COMPONENTS.min(corpus.dim));
-        Ok(Self { name, corpus, clips, codec, predictors, baselines, pca, population, references, ctx: JobCtx { progress: Progress::default(), ..ctx.clone() } })
+        Ok(Self {
+            name,
+            corpus,
+            clips,
+            codec,
+            predictors,
+            baselines,
+            pca,
+            population,
+            references,
+            ctx: JobCtx { progress: Progress::default(), ..ctx.clone() },
+        })
     }
 
     /// Frames of an utterance; 0 for an unknown one.
