@@ -107,6 +107,14 @@ pub(crate) fn is_cpu(device: &Device) -> bool {
     format!("{device:?}").contains("Flex")
 }
 
+/// Values of an f32 tensor, row-major, moved out where the tensor is not shared.
+///
+/// burn's own conversion looks at every element of a shared tensor for bit patterns that no number has; f32 has none.
+pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let (bytes, _, _) = tensor.into_data_as::<f32>().into_parts();
+    bytes.try_into_vec::<f32>().unwrap_or_else(|bytes| bytemuck::pod_collect_to_vec(&bytes))
+}
+
 /// One line for each graphics adapter that wgpu finds: name, kind, backend, driver. Takes about 0.1 s.
 pub fn adapters() -> Vec<String> {
     list_adapters().iter().map(Adapter::to_string).collect()

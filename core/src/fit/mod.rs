@@ -99,10 +99,12 @@ pub fn fit<T: Task>(
         let batch = task.batch(&mut rng, &device);
         let loss = task.loss(&module, batch, &mut rng);
         let gradients = loss.backward();
+        // Without its graph, which shares the parameters and would make the optimizer copy them.
+        let loss = loss.inner();
         let norm;
         (module, norm) = optimizer.step(module, gradients, config, step);
         if step.is_multiple_of(REPORT_EVERY) || step + 1 == config.steps || !norm.is_finite() {
-            let loss: f32 = loss.inner().into_scalar();
+            let loss: f32 = loss.into_scalar();
             if !loss.is_finite() || !norm.is_finite() {
                 return Err(FitError::Diverged { task: name, step, loss });
             }

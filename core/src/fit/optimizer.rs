@@ -8,7 +8,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use rayon::prelude::*;
 
 use super::{FitConfig, ParamGroup};
-use crate::engine::is_cpu;
+use crate::engine::{host_values, is_cpu};
 
 /// Running means of a parameter's gradient and of its square, flat.
 #[derive(Clone, Debug)]
@@ -79,10 +79,6 @@ impl AdamW {
     }
 }
 
-fn values(tensor: Tensor<1>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("parameters and gradients are f32")
-}
-
 fn flat_tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let n = values.len();
     Tensor::from_data(burn::tensor::TensorData::new(values, [n]), device)
@@ -96,7 +92,7 @@ fn norm_on_cpu(flat: Vec<Option<Tensor<1>>>) -> (Vec<Option<Tensor<1>>>, f64) {
         .map(|gradient| {
             gradient.map(|gradient| {
                 let device = gradient.device();
-                let values = values(gradient);
+                let values = host_values(gradient);
                 let parts: Vec<f64> = values.par_chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).collect();
                 sum += parts.iter().sum::<f64>();
                 flat_tensor(values, &device)
@@ -180,7 +176,7 @@ impl ModuleMapper for Updater<'_> {
 fn update_on_cpu(value: Tensor<1>, gradient: Tensor<1>, moments: Moments, rates: Rates) -> (Tensor<1>, Moments) {
     const CHUNK: usize = 1 << 14;
     let device = value.device();
-    let (mut p, g, mut m, mut v) = (values(value), values(gradient), values(moments.mean), values(moments.square));
+    let (mut p, g, mut m, mut v) = (host_values(value), host_values(gradient), host_values(moments.mean), host_values(moments.square));
     let (b1, b2, scale) = (rates.beta1 as f32, rates.beta2 as f32, rates.grad_scale as f32);
     let (keep, rate) = ((1.0 - rates.lr * rates.decay) as f32, (rates.lr / rates.correction1) as f32);
     let (root, epsilon) = ((1.0 / rates.correction2.sqrt()) as f32, rates.epsilon as f32);
@@ -221,7 +217,7 @@ mod tests {
         for update in [update_on_cpu, update_on_device] {
             let (p, m) = update(make(2.0), make(2.0), moments(), rates);
             for (got, expected) in [(p, 1.776_651), (m.mean, 0.37), (m.square, 0.0496)] {
-                assert!(values(got).iter().all(|x| (x - expected).abs() < 1e-5), "expected {expected}");
+                assert!(host_values(got).iter().all(|x| (x - expected).abs() < 1e-5), "expected {expected}");
             }
         }
     }

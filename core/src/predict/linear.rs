@@ -246,7 +246,7 @@ mod tests {
 
         let on_device = LinearGaussian::new(ridge, 2, &Device::flex());
         let windows = Tensor::from_data(TensorData::new(contexts, [n, p]), &Device::flex());
-        let mean = crate::predict::prediction::to_host(on_device.predict(windows).mean());
+        let mean = crate::engine::host_values(on_device.predict(windows).mean());
         assert!(mean.iter().zip(&fitted).all(|(a, b)| (a - b).abs() < 1e-4));
     }
 

@@ -8,7 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::network::Bound;
-use super::prediction::to_host;
+use crate::engine::host_values;
 
 /// Mean −ln Σ_k w_k N(Δ; μ_k, σ_k) over the batch, `[1]`, from the three heads' raw outputs on a CPU device: logits
 /// `[batch, components]`, means and unbounded ln σ `[batch, components × dim]`; `deltas [batch, dim]`.
@@ -16,9 +16,9 @@ pub(super) fn mean_mixture_nll(logits: Tensor<2>, means: Tensor<2>, log_sigmas: 
     let [batch, dim] = deltas.dims();
     let components = logits.dims()[1];
     let mut rows = Rows { dim, components, bound, scale: 1.0 / batch as f32, losses: vec![0.0; batch] };
-    let values = |t: &Tensor<2>| to_host(t.clone().inner());
+    let values = |t: &Tensor<2>| host_values(t.clone().inner());
     let (mut logit_slopes, mut mean_slopes, mut log_sigma_slopes) = (values(&logits), values(&means), values(&log_sigmas));
-    rows.replace_by_slopes(&mut logit_slopes, &mut mean_slopes, &mut log_sigma_slopes, &to_host(deltas.inner()));
+    rows.replace_by_slopes(&mut logit_slopes, &mut mean_slopes, &mut log_sigma_slopes, &host_values(deltas.inner()));
     let loss = rows.losses.iter().map(|&l| f64::from(l)).sum::<f64>() / batch as f64;
 
     let device = logits.device();
@@ -115,7 +115,7 @@ mod tests {
             assert!((value - reference).abs() < 1e-5, "{value} for {reference}");
             let (fused, graph) = (fused.backward(), graph.backward());
             for head in &heads {
-                let [got, want] = [&fused, &graph].map(|g| to_host(head.grad(g).unwrap()));
+                let [got, want] = [&fused, &graph].map(|g| host_values(head.grad(g).unwrap()));
                 assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-5), "{bound:?}: {got:?} for {want:?}");
             }
         }

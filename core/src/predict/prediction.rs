@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::von_mises_fisher::{self, LogNormalizer};
+use crate::engine::host_values;
 
 const LOG_2PI: f64 = 1.837_877_066_409_345_3;
 /// Below this norm a Δ has no direction (the peer's floor).
@@ -172,7 +173,7 @@ fn pick_component(values: &Tensor<3>, index: Tensor<1, Int>) -> Tensor<2> {
 
 fn sample_mixture(log_weights: &Tensor<2>, means: &Tensor<3>, log_sigmas: &Tensor<3>, temperature: f32, rng: &mut StdRng) -> Tensor<2> {
     let [batch, components, dim] = means.dims();
-    let weights: Vec<f32> = to_host(log_weights.clone().exp());
+    let weights: Vec<f32> = host_values(log_weights.clone().exp());
     let index: Vec<i64> = weights
         .chunks_exact(components)
         .map(|row| {
@@ -193,19 +194,14 @@ fn sample_mixture(log_weights: &Tensor<2>, means: &Tensor<3>, log_sigmas: &Tenso
 /// One draw of the direction for each row, `[batch, dim]`, on the host; temperature T makes the concentration κ/T².
 fn sample_vmf(direction: &Tensor<2>, log_kappa: &Tensor<2>, temperature: f32, rng: &mut StdRng) -> Tensor<2> {
     let [batch, dim] = direction.dims();
-    let means = to_host(direction.clone());
-    let log_kappas = to_host(log_kappa.clone());
+    let means = host_values(direction.clone());
+    let log_kappas = host_values(log_kappa.clone());
     let mut draws = vec![0.0_f32; batch * dim];
     for ((draw, mean), log_kappa) in draws.chunks_exact_mut(dim).zip(means.chunks_exact(dim)).zip(log_kappas) {
         let kappa = f64::from(log_kappa).exp() / f64::from(temperature).powi(2);
         von_mises_fisher::sample(rng, mean, kappa, draw);
     }
     Tensor::from_data(TensorData::new(draws, [batch, dim]), &direction.device())
-}
-
-/// Values of a float tensor, row-major.
-pub(super) fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data_as::<f32>().try_into_vec().expect("a float tensor read as f32")
 }
 
 #[cfg(test)]
@@ -242,7 +238,7 @@ mod tests {
             let (n, half) = (240_usize, 9.0_f32);
             let step = 2.0 * half / n as f32;
             let grid: Vec<f32> = (0..n * n).flat_map(|i| [(i % n) as f32 + 0.5, (i / n) as f32 + 0.5]).map(|v| v * step - half).collect();
-            let p = to_host(prediction.repeat(n * n).nll(&rows(&grid, [n * n, 2])).neg().exp());
+            let p = host_values(prediction.repeat(n * n).nll(&rows(&grid, [n * n, 2])).neg().exp());
             let mass: f64 = p.iter().map(|&p| f64::from(p * step * step)).sum();
             assert!((mass - 1.0).abs() < 2e-3, "{mass}");
         }
@@ -279,7 +275,7 @@ mod tests {
             (MagnitudeRule::Median, 0.5_f32.exp()),
             (MagnitudeRule::Mode, (0.5 - variance).exp()),
         ] {
-            let got = to_host(p.advance(rule, 1.0, &mut rng));
+            let got = host_values(p.advance(rule, 1.0, &mut rng));
             assert!(got[0].abs() < 1e-6 && (got[1] - want).abs() < 1e-5, "{rule:?}: {got:?}");
         }
     }
@@ -292,14 +288,14 @@ mod tests {
             means: rows(&[-2.0, 4.0], [1, 2, 1]),
             log_sigmas: rows(&[-1.0, -1.0], [1, 2, 1]),
         };
-        let draws = to_host(mixture.repeat(4000).advance(MagnitudeRule::Sample, 1.0, &mut rng));
+        let draws = host_values(mixture.repeat(4000).advance(MagnitudeRule::Sample, 1.0, &mut rng));
         let mean = draws.iter().sum::<f32>() / 4000.0;
         assert!((mean - 2.5).abs() < 0.15, "{mean}");
-        let cold = to_host(mixture.repeat(100).advance(MagnitudeRule::Sample, 0.0, &mut rng));
+        let cold = host_values(mixture.repeat(100).advance(MagnitudeRule::Sample, 0.0, &mut rng));
         assert!(cold.iter().all(|&d| d == -2.0 || d == 4.0));
-        assert_eq!(to_host(mixture.advance(MagnitudeRule::Mode, 1.0, &mut rng)), [4.0]);
+        assert_eq!(host_values(mixture.advance(MagnitudeRule::Mode, 1.0, &mut rng)), [4.0]);
 
-        let log_norms: Vec<f32> = to_host(vmf(&[0.6, 0.8], 2.0, 1.5, -0.5).repeat(4000).advance(MagnitudeRule::Sample, 1.0, &mut rng))
+        let log_norms: Vec<f32> = host_values(vmf(&[0.6, 0.8], 2.0, 1.5, -0.5).repeat(4000).advance(MagnitudeRule::Sample, 1.0, &mut rng))
             .chunks_exact(2)
             .map(|d| d[0].hypot(d[1]).ln())
             .collect();
@@ -334,7 +330,7 @@ mod tests {
                 for _ in 0..8 {
                     von_mises_fisher::sample(&mut rng, &mean, kappa, &mut unit);
                     let row = |v: &[f32]| rows(v, [1, dim]);
-                    let got = to_host(direction_nll(&row(&mean), &rows(&[log_kappa], [1, 1]), &normalizer, row(&unit)))[0];
+                    let got = host_values(direction_nll(&row(&mean), &rows(&[log_kappa], [1, 1]), &normalizer, row(&unit)))[0];
                     let want = direction_nll_f64(&mean, &unit, log_kappa);
                     assert!((f64::from(got) - want).abs() < 1e-3, "D={dim} κ={kappa}: {got} for {want}");
                 }
@@ -349,13 +345,13 @@ mod tests {
             means: rows(&[0.0; 4], [1, 2, 2]),
             log_sigmas: rows(&[-7.0; 4], [1, 2, 2]),
         };
-        let far = to_host(mixture.nll(&rows(&[1e30, 0.0], [1, 2])));
+        let far = host_values(mixture.nll(&rows(&[1e30, 0.0], [1, 2])));
         assert_eq!(far, [f32::INFINITY]);
         let mut rng = StdRng::seed_from_u64(1);
         for p in [mixture, vmf(&[f32::NAN, 1.0], 2.0, 0.5, -1.0)] {
-            assert!(to_host(p.nll(&rows(&[f32::NAN, 0.0], [1, 2])))[0].is_nan());
+            assert!(host_values(p.nll(&rows(&[f32::NAN, 0.0], [1, 2])))[0].is_nan());
         }
-        let draw = to_host(vmf(&[f32::NAN; 2], f32::NAN, f32::NAN, f32::NAN).advance(MagnitudeRule::Sample, 1.0, &mut rng));
+        let draw = host_values(vmf(&[f32::NAN; 2], f32::NAN, f32::NAN, f32::NAN).advance(MagnitudeRule::Sample, 1.0, &mut rng));
         assert!(draw.iter().all(|d| d.is_nan()));
     }
 }

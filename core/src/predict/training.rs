@@ -372,7 +372,7 @@ mod tests {
     }
 
     fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-        crate::predict::prediction::to_host(tensor)
+        crate::engine::host_values(tensor)
     }
 
     fn eval_pairs(corpus: &Corpus) -> (Tensor<2>, Tensor<2>, Pairs) {

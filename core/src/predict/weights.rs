@@ -15,7 +15,7 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, View};
 use serde_json::{Map, Value};
 
-use super::prediction::to_host;
+use crate::engine::host_values;
 
 /// How floats are stored in a file; they are computed with in f32 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,8 +128,8 @@ impl NamedArrays {
     /// Adds a layer under the names that [`Self::take_linear`] takes.
     pub(super) fn insert_linear(&mut self, name: &str, layer: &Linear) {
         let [n_in, n_out] = layer.weight.dims();
-        self.insert(&format!("{name}.weight"), &[n_out, n_in], transposed(&to_host(layer.weight.val()), n_in, n_out));
-        let bias = layer.bias.as_ref().map_or_else(|| vec![0.0; n_out], |b| to_host(b.val()));
+        self.insert(&format!("{name}.weight"), &[n_out, n_in], transposed(&host_values(layer.weight.val()), n_in, n_out));
+        let bias = layer.bias.as_ref().map_or_else(|| vec![0.0; n_out], |b| host_values(b.val()));
         self.insert(&format!("{name}.bias"), &[n_out], bias);
     }
 
