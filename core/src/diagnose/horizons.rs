@@ -261,9 +261,12 @@ impl HorizonRidge {
         for some in rows.chunks(SCORE_ROWS) {
             let at: Vec<usize> = some.iter().map(|(utterance, t)| frames.spans[utterance].0 + t).collect();
             let starts: Vec<usize> = at.iter().map(|t| t + 1 - self.horizon - self.window).collect();
-            let windows = gather(frames, &starts, self.window);
+            let width = self.window * frames.dim;
+            let mut windows = Vec::with_capacity(starts.len() * width);
+            starts.iter().for_each(|start| windows.extend_from_slice(&frames.values[start * frames.dim..start * frames.dim + width]));
+            let windows = MatRef::from_row_major_slice(&windows, starts.len(), width);
             let mut predicted = Mat::from_fn(at.len(), self.bias.len(), |_, j| self.bias[j]);
-            multiply(predicted.as_mut(), Accum::Add, windows.as_ref(), self.weights.as_ref(), 1.0);
+            multiply(predicted.as_mut(), Accum::Add, windows, self.weights.as_ref(), 1.0);
             for (row, &t) in at.iter().enumerate() {
                 let predicted: Vec<f64> = predicted.row(row).iter().copied().collect();
                 raw.add(&predicted, frames.frame(t), frames.frame(t - 1), &scale);
