@@ -18,12 +18,12 @@ eval_voices=9003,9006,9008,9010,9013,9016
 assets/demo/make-voices.sh
 
 if [ "${1:-}" = --codec ]; then
-  nice cargo build --workspace
+  cargo build --workspace --all-targets --locked
   seed=1 run fit demo-codec --audio "$speech" --config assets/codec/demo-codec.toml \
     --held-out assets/codec/held_out_speakers.txt --out assets/codec/demo-codec.safetensors --force
 fi
 # The program embeds what this script makes: it is built again after each part that it embeds.
-nice cargo build --workspace
+cargo build --workspace --all-targets --locked
 
 # The demo's own store (voices only), and the one that the predictors learn from (voices and read speech).
 run encode assets/demo/voices --codec demo --store "$work/voices/latents.zarr" --eval-speakers "$eval_voices"
@@ -35,7 +35,7 @@ fit() { # KIND HORIZON STEPS
     --set hidden_dim=256 --set n_components=4 --set horizon="$2" --set max_steps="$3" --set batch=256 --set half_precision=true
 }
 for kind in mdn vmf; do
-  fit $kind 1 1500
+  fit $kind 1 2500
   for horizon in 2 4 8 16; do fit $kind $horizon 1200; done
 done
 

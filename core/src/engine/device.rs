@@ -1,7 +1,7 @@
 //! Choosing the device that tensors live on.
 
 use burn::tensor::wgpu::WgpuInitError;
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::{Device, DeviceKind, Tensor};
 
 /// What the user asked for with `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -107,12 +107,12 @@ pub(crate) fn is_cpu(device: &Device) -> bool {
     format!("{device:?}").contains("Flex")
 }
 
-/// Values of an f32 tensor, row-major, moved out where the tensor is not shared.
+/// Values of an f32 tensor, row-major, by one copy.
 ///
-/// burn's own conversion looks at every element of a shared tensor for bit patterns that no number has; f32 has none.
+/// burn's own conversion looks at every element for bit patterns that no number has; f32 has none.
 pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let (bytes, _, _) = tensor.into_data_as::<f32>().into_parts();
-    bytes.try_into_vec::<f32>().unwrap_or_else(|bytes| bytemuck::pod_collect_to_vec(&bytes))
+    bytemuck::pod_collect_to_vec::<u8, f32>(&bytes)
 }
 
 /// One line for each graphics adapter that wgpu finds: name, kind, backend, driver. Takes about 0.1 s.

@@ -9,5 +9,5 @@ pub mod display;
 pub mod lane;
 
 pub use burn::tensor::Device;
-pub(crate) use device::{host_values, is_cpu};
 pub use device::{Adapter, AdapterKind, DeviceChoice, EngineError, OpenDevice, adapters, open_device};
+pub(crate) use device::{host_values, is_cpu};

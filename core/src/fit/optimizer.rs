@@ -5,6 +5,7 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor};
+use driftscope_numerics::elementwise::{AdamWFactors, adamw, sum_of_squares};
 use rayon::prelude::*;
 
 use super::{FitConfig, ParamGroup};
@@ -93,7 +94,7 @@ fn norm_on_cpu(flat: Vec<Option<Tensor<1>>>) -> (Vec<Option<Tensor<1>>>, f64) {
             gradient.map(|gradient| {
                 let device = gradient.device();
                 let values = host_values(gradient);
-                let parts: Vec<f64> = values.par_chunks(4096).map(|c| f64::from(c.iter().map(|g| g * g).sum::<f32>())).collect();
+                let parts: Vec<f64> = values.par_chunks(4096).map(sum_of_squares).collect();
                 sum += parts.iter().sum::<f64>();
                 flat_tensor(values, &device)
             })
@@ -177,18 +178,17 @@ fn update_on_cpu(value: Tensor<1>, gradient: Tensor<1>, moments: Moments, rates:
     const CHUNK: usize = 1 << 14;
     let device = value.device();
     let (mut p, g, mut m, mut v) = (host_values(value), host_values(gradient), host_values(moments.mean), host_values(moments.square));
-    let (b1, b2, scale) = (rates.beta1 as f32, rates.beta2 as f32, rates.grad_scale as f32);
-    let (keep, rate) = ((1.0 - rates.lr * rates.decay) as f32, (rates.lr / rates.correction1) as f32);
-    let (root, epsilon) = ((1.0 / rates.correction2.sqrt()) as f32, rates.epsilon as f32);
+    let factors = AdamWFactors {
+        gradient: rates.grad_scale as f32,
+        mean: rates.beta1 as f32,
+        square: rates.beta2 as f32,
+        keep: (1.0 - rates.lr * rates.decay) as f32,
+        rate: (rates.lr / rates.correction1) as f32,
+        root: (1.0 / rates.correction2.sqrt()) as f32,
+        epsilon: rates.epsilon as f32,
+    };
     let chunks = p.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
-    chunks.for_each(|(((p, g), m), v)| {
-        for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
-            let g = g * scale;
-            *m = b1 * *m + (1.0 - b1) * g;
-            *v = b2 * *v + (1.0 - b2) * g * g;
-            *p = keep * *p - rate * *m / (v.sqrt() * root + epsilon);
-        }
-    });
+    chunks.for_each(|(((p, g), m), v)| adamw(p, g, m, v, factors));
     (flat_tensor(p, &device), Moments { mean: flat_tensor(m, &device), square: flat_tensor(v, &device) })
 }
 

@@ -13,6 +13,8 @@ pub struct DemoCodecConfig {
     pub fit: FitConfig,
     /// Weight of the Kullback-Leibler term (mean over dimensions).
     pub beta: f32,
+    /// Weight of the envelope term: one minus the correlation of third-octave envelopes over 0.4 s.
+    pub envelope_weight: f32,
     /// Utterance excerpts in a batch.
     pub batch: usize,
     /// Latents of an excerpt.
@@ -46,6 +48,7 @@ impl Default for DemoCodecConfig {
                 checkpoint_every: 1_000,
             },
             beta: 1e-2,
+            envelope_weight: 4.0,
             batch: 4,
             segment_latents: 24,
             gain_jitter_db: 7.0,

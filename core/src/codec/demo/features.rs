@@ -2,7 +2,7 @@
 //!
 //! Frame `j` of patch `t` is a Hann window over the 640 samples that end with sample `1280 t + 160 (j + 1)`, so that a patch holds
 //! nothing after its own 80 ms. Values are magnitudes to the power 1/3: near the best exponent measured for this codec (0.3),
-//! and undone by two multiplications.
+//! and undone by two multiplications. An offset of the recording is taken away first, by a causal filter.
 
 use crate::audio::stft::{Stft, mel_filterbank};
 
@@ -22,6 +22,9 @@ pub(super) const WINDOW_SAMPLES: usize = 640;
 pub(super) const FRAME_HOP_SAMPLES: usize = 160;
 /// First sample of frame 0.
 pub(super) const FIRST_SAMPLE: isize = FRAME_HOP_SAMPLES as isize - WINDOW_SAMPLES as isize;
+
+/// Corner of the filter that takes away an offset: below any voice.
+const OFFSET_CORNER_HZ: f32 = 30.0;
 
 /// Zero-padded, so that the lowest mel bands have bins of their own.
 const MEL_N_FFT: usize = 1_024;
@@ -60,7 +63,7 @@ impl Analysis {
     /// Mel magnitudes to the power 1/3, `[n_latents, 8, 80]`, unscaled.
     pub(super) fn patches(&self, samples: &[f32]) -> Vec<f32> {
         let n_frames = Self::n_latents(samples.len()) * FRAMES_PER_LATENT;
-        let magnitudes = self.mel_stft.magnitudes(samples, FIRST_SAMPLE, n_frames);
+        let magnitudes = self.mel_stft.magnitudes(&without_offset(samples), FIRST_SAMPLE, n_frames);
         let mut patches = Vec::with_capacity(n_frames * N_MELS);
         for frame in magnitudes.chunks_exact(self.mel_stft.n_bins()) {
             patches.extend(self.bands.iter().map(|(first, weights)| {
@@ -74,8 +77,22 @@ impl Analysis {
     /// Magnitudes to the power 1/3 in the synthesis transform, `[8 · n_latents, n_bins]`, unscaled.
     pub(super) fn targets(&self, samples: &[f32]) -> Vec<f32> {
         let n_frames = Self::n_latents(samples.len()) * FRAMES_PER_LATENT;
-        let mut magnitudes = self.synthesis.magnitudes(samples, FIRST_SAMPLE, n_frames);
+        let mut magnitudes = self.synthesis.magnitudes(&without_offset(samples), FIRST_SAMPLE, n_frames);
         magnitudes.iter_mut().for_each(|m| *m = m.cbrt());
         magnitudes
     }
+}
+
+/// One pole and a zero at 0 Hz, as if the first sample had always been there.
+fn without_offset(samples: &[f32]) -> Vec<f32> {
+    let keep = (-2.0 * std::f32::consts::PI * OFFSET_CORNER_HZ / SAMPLE_RATE_HZ as f32).exp();
+    let (mut before, mut out) = (samples.first().copied().unwrap_or(0.0), 0.0);
+    samples
+        .iter()
+        .map(|&x| {
+            out = keep * out + x - before;
+            before = x;
+            out
+        })
+        .collect()
 }

@@ -56,6 +56,17 @@ fn a_latent_sees_nothing_after_its_own_80_ms() {
 }
 
 #[test]
+fn an_offset_of_the_recording_is_not_seen() {
+    let codec = DemoCodec::embedded().unwrap();
+    let clip = vowel(1.0, 120.0, 1);
+    let mut offset = clip.clone();
+    offset.samples.iter_mut().for_each(|s| *s += 0.05);
+    let (a, b) = (codec.encode(&clip).unwrap(), codec.encode(&offset).unwrap());
+    let worst = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 0.02, "{worst}");
+}
+
+#[test]
 fn the_decoder_looks_one_latent_ahead_and_no_further() {
     let codec = DemoCodec::embedded().unwrap();
     let latents = codec.encode(&vowel(1.6, 120.0, 1)).unwrap();

@@ -19,6 +19,11 @@ use crate::codec::CodecError;
 use crate::fit::{self, FitError, ParamGroup, Task};
 use crate::job::JobCtx;
 
+/// Latents over which envelopes are correlated, 0.4 s.
+const STRETCH_LATENTS: usize = 5;
+/// Third-octave bands, 150 Hz to 4.3 kHz.
+const N_BANDS: usize = 15;
+
 /// One utterance to train on.
 #[derive(Clone, Debug)]
 pub struct SpeechClip {
@@ -62,7 +67,8 @@ pub fn fit_codec(
             let message = format!("no utterance has the {needed} latents ({:.1} s) of a training excerpt", needed as f64 * 0.08);
             return Err(CodecError::Input(message).into());
         }
-        let task = CodecTask { examples, config: config.clone(), mel_of_bins: mel_of_bins(config, &ctx.device) };
+        let (mel_of_bins, third_octaves) = (mel_of_bins(config, &ctx.device), third_octaves(config, &ctx.device));
+        let task = CodecTask { examples, config: config.clone(), mel_of_bins, third_octaves };
         vae = fit::fit(ctx, &task, vae, &config.fit, checkpoint)?.module;
         steps = config.fit.steps;
         return finish(ctx, vae, &task.examples, &used, config, scale, steps);
@@ -159,6 +165,7 @@ struct CodecTask {
     examples: Vec<Example>,
     config: DemoCodecConfig,
     mel_of_bins: Tensor<2>,
+    third_octaves: Tensor<2>,
 }
 
 /// One batch of excerpts.
@@ -213,7 +220,8 @@ impl Task for CodecTask {
         }
     }
 
-    /// L1 + L2 on compressed magnitudes and on the compressed mel of the decoded magnitudes, + β · KL.
+    /// L1 + L2 on compressed magnitudes and on the compressed mel of the decoded magnitudes, + β · KL, + what the envelopes of
+    /// the decoded bands lack of following the true ones.
     fn loss(&self, vae: &Vae, batch: Batch, _rng: &mut StdRng) -> Tensor<1> {
         let (mean, log_variance) = vae.encoder.forward(batch.patches.clone());
         let log_variance = log_variance.expect("a network that is trained has nets");
@@ -221,10 +229,11 @@ impl Task for CodecTask {
         let decoded = vae.decoder.forward(latents);
         let [b, frames, bins] = decoded.dims();
         let decoded = decoded.reshape([b * frames, bins]);
-        let magnitude_loss = distance(decoded.clone() - batch.targets);
+        let magnitude_loss = distance(decoded.clone() - batch.targets.clone());
+        let envelope_loss = self.envelope_loss(decoded.clone(), batch.targets, b);
         let mel_loss = distance(self.mel(decoded) - batch.patches.reshape([b * frames, N_MELS]));
         let kl = (mean.square() + log_variance.clone().exp() - log_variance).mean().sub_scalar(1.0).mul_scalar(0.5);
-        magnitude_loss + mel_loss + kl.mul_scalar(self.config.beta)
+        magnitude_loss + mel_loss + kl.mul_scalar(self.config.beta) + envelope_loss.mul_scalar(self.config.envelope_weight)
     }
 
     fn group(&self, path: &str, rank: usize) -> ParamGroup {
@@ -245,8 +254,80 @@ impl CodecTask {
         let magnitudes = positive.clone() * positive.clone() * positive;
         magnitudes.matmul(self.mel_of_bins.clone()).add_scalar(1e-7).log().mul_scalar(1.0 / 3.0).exp()
     }
+
+    /// One minus the correlation of decoded and true envelopes over 0.4 s, a mean over third-octave bands and those stretches
+    /// that are no pause: what short-time measures of intelligibility look at.
+    fn envelope_loss(&self, decoded: Tensor<2>, targets: Tensor<2>, batch: usize) -> Tensor<1> {
+        let stretches = self.config.segment_latents / STRETCH_LATENTS;
+        let frames = STRETCH_LATENTS * FRAMES_PER_LATENT;
+        let envelopes = |compressed: Tensor<2>| {
+            let [rows, bins] = compressed.dims();
+            let x = compressed.reshape([batch, rows / batch, bins]).narrow(1, 0, stretches * frames);
+            let x = x.reshape([batch * stretches * frames, bins]);
+            let magnitude = x.clone() * x.clone() * x;
+            let power = (magnitude.clone() * magnitude).matmul(self.third_octaves.clone());
+            power.add_scalar(1e-6).sqrt().reshape([batch, stretches, frames, N_BANDS])
+        };
+        let (truth, true_squares) = centered(envelopes(targets));
+        let energy = true_squares.clone().sum_dim(3); // [batch, stretches, 1, 1]
+        let counted = energy.clone().greater_equal(energy.max_dim(1).mul_scalar(1e-3)).float();
+        let (found, found_squares) = centered(envelopes(decoded.clamp_min(1e-3)));
+        let correlation = (truth * found).sum_dim(2) / (true_squares * found_squares).add_scalar(1e-9).sqrt();
+        ((correlation.neg().add_scalar(1.0)).mean_dim(3) * counted.clone()).sum() / counted.sum()
+    }
+}
+
+/// Means over `dim` taken away, and their sum of squares.
+fn centered(envelopes: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    let centered = envelopes.clone() - envelopes.mean_dim(2);
+    let squares = centered.clone().square().sum_dim(2);
+    (centered, squares)
+}
+
+/// Third-octave bands from 150 Hz as sums over power bins, `[n_bins, 15]`.
+fn third_octaves(config: &DemoCodecConfig, device: &Device) -> Tensor<2> {
+    let n_bins = config.network.n_bins;
+    let hz_per_bin = f64::from(SAMPLE_RATE_HZ) / ((n_bins - 1) * 2) as f64;
+    let mut bank = vec![0_f32; n_bins * N_BANDS];
+    for band in 0..N_BANDS {
+        let center = 150.0 * (band as f64 / 3.0).exp2();
+        let edge = |octaves: f64| (center * octaves.exp2() / hz_per_bin).round() as usize;
+        for bin in edge(-1.0 / 6.0)..edge(1.0 / 6.0).min(n_bins) {
+            bank[bin * N_BANDS + band] = 1.0;
+        }
+    }
+    Tensor::from_data(TensorData::new(bank, [n_bins, N_BANDS]), device)
 }
 
 fn distance(error: Tensor<2>) -> Tensor<1> {
     error.clone().abs().mean() + error.square().mean()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_envelope_term_follows_the_shape_and_not_the_level() {
+        let device = Device::flex();
+        let config = DemoCodecConfig { segment_latents: 11, ..DemoCodecConfig::default() };
+        let task = CodecTask {
+            examples: Vec::new(),
+            mel_of_bins: mel_of_bins(&config, &device),
+            third_octaves: third_octaves(&config, &device),
+            config,
+        };
+        let (batch, bins) = (2, task.config.network.n_bins);
+        let frames = batch * task.config.segment_latents * FRAMES_PER_LATENT;
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut draw = || -> Vec<f32> { (0..frames * bins).map(|_| rng.random_range(0.2..1.0)).collect() };
+        let tensor = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [frames, bins]), &device);
+        let (truth, other) = (tensor(draw()), tensor(draw()));
+        let loss = |decoded: &Tensor<2>| task.envelope_loss(decoded.clone(), truth.clone(), batch).into_scalar::<f32>();
+        assert!(loss(&truth).abs() < 1e-4);
+        assert!(loss(&truth.clone().mul_scalar(1.5)).abs() < 1e-4, "louder by a constant");
+        assert!((loss(&other) - 1.0).abs() < 0.1, "unrelated envelopes do not correlate: {}", loss(&other));
+        let silence = Tensor::zeros([frames, bins], &device);
+        assert!(task.envelope_loss(other, silence, batch).into_scalar::<f32>().is_finite());
+    }
 }
