@@ -10,4 +10,4 @@ pub mod lane;
 
 pub use burn::tensor::Device;
 pub use device::{Adapter, AdapterKind, DeviceChoice, EngineError, OpenDevice, adapters, open_device};
-pub(crate) use device::{host_values, is_cpu};
+pub(crate) use device::{HostTensor, host_values, is_cpu};

@@ -9,7 +9,7 @@ use driftscope_numerics::elementwise::{AdamWFactors, adamw, sum_of_squares};
 use rayon::prelude::*;
 
 use super::{FitConfig, ParamGroup};
-use crate::engine::{host_values, is_cpu};
+use crate::engine::{HostTensor, is_cpu};
 
 /// Running means of a parameter's gradient and of its square, flat.
 #[derive(Clone, Debug)]
@@ -80,11 +80,6 @@ impl AdamW {
     }
 }
 
-fn flat_tensor(values: Vec<f32>, device: &Device) -> Tensor<1> {
-    let n = values.len();
-    Tensor::from_data(burn::tensor::TensorData::new(values, [n]), device)
-}
-
 /// Sums in a fixed order, so that the norm does not depend on the number of threads.
 fn norm_on_cpu(flat: Vec<Option<Tensor<1>>>) -> (Vec<Option<Tensor<1>>>, f64) {
     let mut sum = 0.0;
@@ -93,10 +88,10 @@ fn norm_on_cpu(flat: Vec<Option<Tensor<1>>>) -> (Vec<Option<Tensor<1>>>, f64) {
         .map(|gradient| {
             gradient.map(|gradient| {
                 let device = gradient.device();
-                let values = host_values(gradient);
-                let parts: Vec<f64> = values.par_chunks(4096).map(sum_of_squares).collect();
+                let values = HostTensor::take(gradient);
+                let parts: Vec<f64> = values.values().par_chunks(4096).map(sum_of_squares).collect();
                 sum += parts.iter().sum::<f64>();
-                flat_tensor(values, &device)
+                values.into_tensor(&device)
             })
         })
         .collect();
@@ -177,7 +172,7 @@ impl ModuleMapper for Updater<'_> {
 fn update_on_cpu(value: Tensor<1>, gradient: Tensor<1>, moments: Moments, rates: Rates) -> (Tensor<1>, Moments) {
     const CHUNK: usize = 1 << 14;
     let device = value.device();
-    let (mut p, g, mut m, mut v) = (host_values(value), host_values(gradient), host_values(moments.mean), host_values(moments.square));
+    let [mut p, g, mut m, mut v] = [value, gradient, moments.mean, moments.square].map(HostTensor::take);
     let factors = AdamWFactors {
         gradient: rates.grad_scale as f32,
         mean: rates.beta1 as f32,
@@ -187,9 +182,10 @@ fn update_on_cpu(value: Tensor<1>, gradient: Tensor<1>, moments: Moments, rates:
         root: (1.0 / rates.correction2.sqrt()) as f32,
         epsilon: rates.epsilon as f32,
     };
-    let chunks = p.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
+    let (means, squares) = (m.values_mut().par_chunks_mut(CHUNK), v.values_mut().par_chunks_mut(CHUNK));
+    let chunks = p.values_mut().par_chunks_mut(CHUNK).zip(g.values().par_chunks(CHUNK)).zip(means).zip(squares);
     chunks.for_each(|(((p, g), m), v)| adamw(p, g, m, v, factors));
-    (flat_tensor(p, &device), Moments { mean: flat_tensor(m, &device), square: flat_tensor(v, &device) })
+    (p.into_tensor(&device), Moments { mean: m.into_tensor(&device), square: v.into_tensor(&device) })
 }
 
 fn update_on_device(value: Tensor<1>, gradient: Tensor<1>, moments: Moments, rates: Rates) -> (Tensor<1>, Moments) {
@@ -204,13 +200,14 @@ fn update_on_device(value: Tensor<1>, gradient: Tensor<1>, moments: Moments, rat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::host_values;
 
     #[test]
     fn both_paths_and_the_formula_agree() {
         let device = Device::flex();
         let rates =
             Rates { lr: 0.1, decay: 0.5, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, correction1: 0.19, correction2: 0.0199, grad_scale: 0.5 };
-        let make = |x: f32| flat_tensor(vec![x; 3], &device);
+        let make = |x: f32| Tensor::<1>::full([3], x, &device);
         let moments = || Moments { mean: make(0.3), square: make(0.04) };
         // By hand: g = 1, m = .27 + .1 = .37, v = .0396 + .01 = .0496,
         // p = 2·.95 − .1 · (.37/.19) / √(.0496/.0199) = 1.9 − .194737/1.578748 = 1.776651.
