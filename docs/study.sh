@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The study of docs/study.md, from audio to curves: some minutes on two cores.
+# The study of docs/study.md, from audio to curves: about a quarter of an hour on two cores.
 #   docs/study.sh SPEECH_DIR OUT_DIR [FIFTY_HZ_STORE]
-# SPEECH_DIR: LibriSpeech layout; FIFTY_HZ_STORE: any other latents store to repeat it on.
+# SPEECH_DIR: LibriSpeech layout; FIFTY_HZ_STORE: any other latents store to repeat it on. Tables go to OUT_DIR/*/*.txt.
 set -euo pipefail
 speech=$1; out=$2; other=${3:-}
 driftscope=${DRIFTSCOPE:-driftscope}
+here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$out"
 export DRIFTSCOPE_RUNS="$out/runs"
 
@@ -14,18 +15,22 @@ fit() { # KIND HORIZON FOLDER STORE
 }
 
 study() { # NAME STORE
-  local at=$out/$1 store=$2
+  local at=$out/$1 store=$2 k kind
   mkdir -p "$at/predictors"
-  for k in 1 2 4 8 16; do fit mdn $k "$at" "$store"; done
-  fit vmf 1 "$at" "$store"
-  $driftscope --quiet evaluate --store "$store" --predictor "$at/predictors" --horizons 1,2,4,8 --json "$at/evaluate.json"
   for kind in mdn vmf; do
-    $driftscope --quiet inject --store "$store" --predictor "$at/predictors/$kind-k1.safetensors" --direct "$at/predictors" --utterances 44 \
-      --json "$at/inject-$kind.json" --figures "$at/figures-$kind" --force
+    for k in 1 2 4 8 16; do fit $kind $k "$at" "$store"; done
+  done
+  $driftscope --quiet evaluate --store "$store" --predictor "$at/predictors" --horizons 1,2,4,8 --json "$at/evaluate.json" | tee "$at/evaluate.txt"
+  for kind in mdn vmf; do
+    $driftscope --quiet inject --store "$store" --predictor "$at/predictors/$kind-k1.safetensors" --direct "$at/predictors/$kind-k2.safetensors" \
+      --direct "$at/predictors/$kind-k4.safetensors" --direct "$at/predictors/$kind-k8.safetensors" --direct "$at/predictors/$kind-k16.safetensors" \
+      --utterances 30 --json "$at/inject-$kind.json" --figures "$at/figures" --force | tee "$at/inject-$kind.txt"
   done
 }
 
-[ -e "$out/speech/latents.zarr" ] || $driftscope encode "$speech" --codec demo --store "$out/speech/latents.zarr"
+# The evaluation side is the thirty speakers that the embedded codec was not trained on either.
+[ -e "$out/speech/latents.zarr" ] || $driftscope encode "$speech" --codec demo --store "$out/speech/latents.zarr" \
+  --eval-speakers "$(paste -sd, "$here/../assets/codec/held_out_speakers.txt")"
 study speech "$out/speech/latents.zarr"
 utterance=$(head -1 "$out/speech/splits/eval_utt_ids.txt")
 $driftscope rollout --store "$out/speech/latents.zarr" --predictor "$out/speech/predictors/mdn-k1.safetensors" --utterance "$utterance" --start 20 --steps 16 \

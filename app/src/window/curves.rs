@@ -189,7 +189,8 @@ impl Line {
     pub fn stroke(self) -> Stroke {
         match self {
             Self::Teacher | Self::Periodic | Self::OneShot | Self::Free | Self::Live | Self::Persistence => Stroke::Solid,
-            Self::Skyline | Self::Climatology => Stroke::Dashed,
+            Self::Skyline => Stroke::Dashed,
+            Self::Climatology => Stroke::ShortDashed,
             Self::Null | Self::Sqrt2Sigma | Self::Chance | Self::One | Self::Zero => Stroke::Dotted,
         }
     }

@@ -22,6 +22,7 @@ const BLUE: Color32 = rgb(palette::BLUE);
 const VERMILLION: Color32 = rgb(palette::VERMILLION);
 const REDDISH_PURPLE: Color32 = rgb(palette::REDDISH_PURPLE);
 const GRAY: Color32 = rgb(palette::GRAY);
+const LIGHT_GRAY: Color32 = rgb(palette::LIGHT_GRAY);
 
 /// Size of the window at first start.
 pub const WINDOW_SIZE: [f32; 2] = [1280.0, 800.0];
@@ -129,9 +130,8 @@ pub fn line_color(line: Line) -> Color32 {
         Line::Periodic => BLUISH_GREEN,
         Line::OneShot => ORANGE,
         Line::Free | Line::Live => VERMILLION,
-        Line::Null | Line::Skyline | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma | Line::Chance | Line::One | Line::Zero => {
-            GRAY
-        }
+        Line::Null | Line::Skyline | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma => GRAY,
+        Line::Chance | Line::One | Line::Zero => LIGHT_GRAY,
     }
 }
 
@@ -140,6 +140,7 @@ pub fn line_style(stroke: Stroke) -> LineStyle {
     match stroke {
         Stroke::Solid => LineStyle::Solid,
         Stroke::Dashed => LineStyle::Dashed { length: DASH },
+        Stroke::ShortDashed => LineStyle::Dashed { length: DASH * 0.4 },
         Stroke::Dotted => LineStyle::Dotted { spacing: DASH * 0.7 },
     }
 }

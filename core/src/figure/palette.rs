@@ -21,3 +21,5 @@ pub const VERMILLION: Rgb = [0xD5, 0x5E, 0x00];
 pub const REDDISH_PURPLE: Rgb = [0xCC, 0x79, 0xA7];
 /// Reference lines.
 pub const GRAY: Rgb = [0x80, 0x80, 0x80];
+/// Levels: chance, zero, one.
+pub const LIGHT_GRAY: Rgb = [0xB4, 0xB4, 0xB4];

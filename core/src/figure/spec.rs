@@ -28,13 +28,15 @@ pub enum Scale {
 
 /// Line pattern.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Stroke {
     /// Unbroken.
     #[default]
     Solid,
     /// Dashed.
     Dashed,
+    /// In short dashes.
+    ShortDashed,
     /// Dotted.
     Dotted,
 }

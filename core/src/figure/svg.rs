@@ -181,6 +181,7 @@ impl Svg {
         let pattern = match stroke {
             Stroke::Solid => String::new(),
             Stroke::Dashed => format!(" stroke-dasharray=\"{} {}\"", number(4.0 * w), number(2.5 * w)),
+            Stroke::ShortDashed => format!(" stroke-dasharray=\"{} {}\"", number(1.7 * w), number(1.5 * w)),
             Stroke::Dotted => format!(" stroke-dasharray=\"0 {}\" stroke-linecap=\"round\"", number(2.2 * w)),
         };
         let color = hex(color);

@@ -231,9 +231,15 @@ fn even_marks(input: &GridInput) -> Vec<GridMark> {
     (first..=last).map(|i| GridMark { value: i as f64 * step, step_size: step }).collect()
 }
 
+/// A mark at 1, 2 or 5 times a power of ten, spelled out while that is short.
 fn power_label(exponent: f64) -> String {
-    let value = 10_f64.powf(exponent);
-    if (0.01..1000.0).contains(&value) { format!("{}", (value * 1000.0).round() / 1000.0) } else { format!("1e{exponent:.0}") }
+    let decade = (exponent + 1e-9).floor();
+    let leading = 10_f64.powf(exponent - decade).round();
+    match decade as i32 {
+        decade @ 0..=3 => format!("{:.0}", leading * 10_f64.powi(decade)),
+        decade @ -3..=-1 => format!("{:.*}", decade.unsigned_abs() as usize, leading * 10_f64.powi(decade)),
+        decade => format!("{leading:.0}e{decade}"),
+    }
 }
 
 fn plain_label(mark: GridMark) -> String {
@@ -256,7 +262,17 @@ mod tests {
 
     #[test]
     fn powers_are_spelled_out() {
-        for (exponent, text) in [(0.0, "1"), (5_f64.log10(), "5"), (-1.0, "0.1"), (4.0, "1e4")] {
+        let five = 5_f64.log10();
+        for (exponent, text) in [
+            (0.0, "1"),
+            (five, "5"),
+            (-1.0, "0.1"),
+            (-2.0, "0.01"),
+            (five - 3.0, "0.005"),
+            (five - 4.0, "5e-4"),
+            (2.0, "100"),
+            (4.0, "1e4"),
+        ] {
             assert_eq!(power_label(exponent), text);
         }
     }
