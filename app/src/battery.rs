@@ -120,7 +120,7 @@ fn injections(ctx: &JobCtx, demo: &Demo, config: &BatteryConfig) -> anyhow::Resu
         ctx.cancel.check()?;
         let info = &predictor.info;
         let segments = sample_segments(&demo.corpus, info.window, info.horizon, n_steps, &config.segments, ctx.seed)?;
-        let of_family = |p: &&Predictor| p.info.horizon > 1 && p.info.kind == info.kind;
+        let of_family = |p: &&Predictor| p.info.kind == info.kind;
         let direct: Vec<Predictor> = demo.predictors.iter().filter(of_family).cloned().collect();
         let lines = ReferenceConfig { window: info.window, ..ReferenceConfig::default() };
         let lines = references(ctx, &demo.corpus, &segments, n_steps, &direct, &lines)?;

@@ -120,5 +120,8 @@ pub fn unpack(bytes: &[u8]) -> anyhow::Result<(Corpus, CodecTag)> {
         });
     }
     let dim = utterances.first().context("no utterances")?.latents.dim;
-    Ok((Corpus { utterances, dim, frame_rate_hz: about.frame_rate_hz, source: about.source }, about.codec))
+    Ok((
+        Corpus { utterances, dim, frame_rate_hz: about.frame_rate_hz, source: about.source, codec: Some(about.codec.clone()) },
+        about.codec,
+    ))
 }

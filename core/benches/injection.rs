@@ -106,7 +106,7 @@ fn random_corpus(rng: &mut StdRng) -> Corpus {
             }
         })
         .collect();
-    Corpus { utterances, dim: DIM, frame_rate_hz: 12.5, source: "random walks".into() }
+    Corpus { utterances, dim: DIM, frame_rate_hz: 12.5, source: "random walks".into(), codec: None }
 }
 
 /// An MDN with PyTorch's default initialization, in the peer's layout.

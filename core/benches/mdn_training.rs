@@ -66,7 +66,7 @@ fn milliseconds_per_step(config: &PredictorConfig) -> Result<f64, Box<dyn Error>
         energy: None,
         side: Side::Train,
     };
-    let corpus = Corpus { utterances: vec![utterance], dim: DIM, frame_rate_hz: 12.5, source: "noise".into() };
+    let corpus = Corpus { utterances: vec![utterance], dim: DIM, frame_rate_hz: 12.5, source: "noise".into(), codec: None };
     let reports = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&reports);
     let mut ctx = JobCtx::quiet(Device::flex(), 1);

@@ -71,6 +71,8 @@ fn wrong_usage_is_two_and_help_is_zero() {
     let folder = tempfile::tempdir().unwrap();
     for args in [
         &["frobnicate", "x"][..],
+        &["frobnicate"],
+        &["encode", "a", "--store", "s", "--eval-share", "2"],
         &["fit"],
         &["fit", "gan", "--out", "x"],
         &["--device", "tpu", "doctor"],
@@ -373,4 +375,81 @@ fn latents_of_another_codec_are_decoded_only_when_it_is_named() {
     let got = driftscope(folder.path(), &[&decode[..], &["--codec", "demo"]].concat());
     assert_eq!(got.code, 0, "{}", got.err);
     assert!(got.err.contains("may be wrong") && wav.exists(), "{}", got.err);
+}
+
+#[test]
+fn a_predictor_says_what_it_was_fitted_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = toy_store(folder.path(), 4, 60);
+    let checkpoint = folder.path().join("linear.safetensors");
+    let fit = ["fit", "linear", "--store", text(&store), "--out", text(&checkpoint), "--set", "window=4", "--quiet"];
+    assert_eq!(driftscope(folder.path(), &fit).code, 0);
+    let evaluate = ["evaluate", "--store", text(&store), "--predictor", text(&checkpoint), "--quiet"];
+    assert_eq!(driftscope(folder.path(), &evaluate).err, "", "unseen speakers need no warning");
+
+    // The sides change places: what was fitted on is measured on.
+    let splits = folder.path().join("splits");
+    let split = Split::read(&splits).unwrap();
+    let turned = Split { train_speakers: split.eval_speakers, eval_speakers: split.train_speakers };
+    turned.write(&splits, &[], 1).unwrap();
+    let got = driftscope(folder.path(), &evaluate);
+    assert_eq!(got.code, 0);
+    assert!(got.err.contains("was trained on 4 of the 4 evaluation speakers"), "{}", got.err);
+}
+
+#[test]
+fn a_predictor_of_one_codec_does_not_measure_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = folder.path().join("audio");
+    for (index, speaker) in ["11", "12", "13"].iter().enumerate() {
+        write_tone(&audio.join(format!("{speaker}/{speaker}-1.wav")), 150.0 + 80.0 * index as f32);
+    }
+    let store = folder.path().join("demo/latents.zarr");
+    assert_eq!(driftscope(folder.path(), &["encode", text(&audio), "--store", text(&store)]).code, 0);
+    let checkpoint = folder.path().join("linear.safetensors");
+    let fit = ["fit", "linear", "--store", text(&store), "--out", text(&checkpoint), "--set", "window=4"];
+    assert_eq!(driftscope(folder.path(), &fit).code, 0);
+
+    let corpus = toy_corpus(Toy::StableAr1 { a: 0.9 }, 6, 30, 64, 1);
+    let other = folder.path().join("other/latents.zarr");
+    let tag = driftscope_core::latents::CodecTag { codec: "mimi".into(), tap: String::new(), weights_hash: String::new() };
+    let mut writer = StoreWriter::create(&other, ZarrVersion::V3, 64, 12.5, Some(tag)).unwrap();
+    for u in &corpus.utterances {
+        let utterance = Utterance { id: u.id.clone(), speaker: u.speaker.clone(), n_frames: 30, duration_sec: 2.4, audio_path: None };
+        writer.write(&utterance, &u.latents, &[1.0; 30]).unwrap();
+    }
+    writer.finish().unwrap();
+    let got = driftscope(folder.path(), &["evaluate", "--store", text(&other), "--predictor", text(&checkpoint), "--quiet"]);
+    assert_eq!(got.code, 1);
+    assert!(got.err.contains("codec demo (weights ") && got.err.contains("those of codec mimi;"), "{}", got.err);
+}
+
+#[test]
+fn a_store_that_grows_keeps_its_evaluation_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = folder.path().join("audio");
+    for (index, speaker) in ["11", "12", "13"].iter().enumerate() {
+        write_tone(&audio.join(format!("{speaker}/{speaker}-1.wav")), 150.0 + 80.0 * index as f32);
+    }
+    let store = folder.path().join("s/latents.zarr");
+    let encode = ["encode", text(&audio), "--store", text(&store)];
+    assert_eq!(driftscope(folder.path(), &encode).code, 0);
+    let splits = folder.path().join("s/splits");
+    let before = Split::read(&splits).unwrap();
+
+    write_tone(&audio.join("14/14-1.wav"), 500.0);
+    let got = driftscope(folder.path(), &encode);
+    assert!(got.code == 0 && got.out.contains("1 new speakers added"), "{}{}", got.out, got.err);
+    let after = Split::read(&splits).unwrap();
+    assert_eq!(after.eval_speakers, before.eval_speakers);
+    assert!(after.train_speakers.contains("14"));
+
+    let kept = snapshot(&folder.path().join("s"));
+    let got = driftscope(folder.path(), &[&encode[..], &["--eval-speakers", "11"]].concat());
+    assert!(got.code == 1 && got.err.contains("already splits the speakers"), "{}", got.err);
+    let strangers = folder.path().join("strangers");
+    write_tone(&strangers.join("99/99-1.wav"), 300.0);
+    let got = driftscope(folder.path(), &["encode", text(&strangers), "--store", text(&folder.path().join("s/more.zarr"))]);
+    assert!(got.code == 1 && got.err.contains("the split of another store"), "{}", got.err);
+    assert_eq!(snapshot(&folder.path().join("s")), kept, "a refusal writes nothing");
 }

@@ -98,7 +98,7 @@ fn white_noise_scores_as_high_as_its_null() {
 /// x[t] = a·x[t−1] + ε with unit variance: Δ̂ = (a−1)·x[t−1] correlates with Δ by √((1−a)/2), far below the null, which is white
 /// noise's 1/√2 (utterances are much longer than 1/(1−a) frames, so that shuffling leaves nothing but the marginal). Rolled
 /// freely Δ̂ at step s is (a−1)·a^{s−1}·x[t0−1], correlation a^{s−1}·√((1−a)/2): exactly what a predictor trained for horizon s
-/// can know, so rollout and skyline coincide: no exposure bias. Error after s steps: variance 1 − a^{2s}; standing still:
+/// can know, so rollout and direct ridge coincide: no exposure bias. Error after s steps: variance 1 − a^{2s}; standing still:
 /// 2(1 − a^s). ΔNLL = D·½·ln((1+a)/2).
 #[test]
 fn a_stable_process_loses_its_cosine_to_the_information_limit_only() {
@@ -115,7 +115,7 @@ fn a_stable_process_loses_its_cosine_to_the_information_limit_only() {
         let s = index as i32 + 1;
         let expected = cosine_of(a.powi(s - 1) * r);
         close(&format!("free cosine at step {s}"), mean(&step.cos), expected, 0.04);
-        close(&format!("skyline at step {s}"), report.references.skyline_cos[index], expected, 0.05);
+        close(&format!("direct ridge at step {s}"), report.references.ridge_cos[index], expected, 0.05);
         let error = norm_of(1.0 - a.powi(2 * s));
         close(&format!("free error after step {s}"), mean(&step.state_err_after) * unit, error, 0.04 * error);
         let still = norm_of(2.0 * (1.0 - a.powi(s)));

@@ -82,7 +82,7 @@ fn text(battery: &Battery, path: &Path) -> String {
             number(last.cos.mean),
             last.step,
             at_last(&report.references.null_cos),
-            at_last(&report.references.skyline_cos)
+            number(report.references.skyline_cos.get(last.step - 1).copied().flatten())
         ));
     }
     text.push_str(&format!("{}\n", path.display()));

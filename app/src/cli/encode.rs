@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use driftscope_core::audio::{self, AudioClip};
 use driftscope_core::codec::Codec;
-use driftscope_core::latents::{AudioFile, Latents, Split, StoreError, StoreWriter, Utterance, ZarrVersion, scan_audio};
+use driftscope_core::latents::{AudioFile, Latents, Split, Store, StoreError, StoreWriter, Utterance, ZarrVersion, scan_audio};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -25,18 +25,21 @@ pub(super) struct Args {
     /// Store to write; one that is there is continued
     #[arg(long, value_name = "S.zarr")]
     store: PathBuf,
-    /// Zarr format
-    #[arg(long, value_name = "2|3", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
-    zarr: u8,
-    /// Share of the speakers kept for evaluation
-    #[arg(long, value_name = "SHARE", default_value_t = 0.22)]
-    eval_share: f64,
+    /// Zarr format [default: 3, or that of the store that is there]
+    #[arg(long, value_name = "2|3", value_parser = clap::value_parser!(u8).range(2..=3))]
+    zarr: Option<u8>,
+    /// Share of the speakers kept for evaluation, between 0 and 1 [default: 0.22]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    eval_share: Option<f64>,
     /// These speakers for evaluation, instead of a seeded draw
     #[arg(long, value_name = "ID,…", value_delimiter = ',')]
     eval_speakers: Vec<String>,
     #[command(flatten)]
     pub(super) json: JsonArg,
 }
+
+/// As the peer's.
+const DEFAULT_EVAL_SHARE: f64 = 0.22;
 
 /// Files encoded at once: enough for every thread, few enough that stopping is prompt.
 const BATCH: usize = 16;
@@ -56,8 +59,13 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         files.extend(scan_audio(folder)?);
     }
     unique(&files)?;
+    let before = split_before(args, &files)?;
     let codec = args.codec.open()?;
-    let version = if args.zarr == 2 { ZarrVersion::V2 } else { ZarrVersion::V3 };
+    let version = match args.zarr {
+        Some(2) => ZarrVersion::V2,
+        None if args.store.join(".zgroup").exists() => ZarrVersion::V2,
+        _ => ZarrVersion::V3,
+    };
     let mut writer = StoreWriter::create(&args.store, version, codec.dim(), codec.frame_rate_hz(), Some(codec.tag()))?;
     let mut tally = Tally::default();
     let stopped = encode_all(&files, &codec, &mut writer, &mut tally, session);
@@ -67,7 +75,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     if tally.encoded + tally.kept == 0 {
         bail!("none of {} files could be encoded; the first: {}", files.len(), tally.problems.first().map_or("", String::as_str));
     }
-    let split = split(args, &files, session)?;
+    let split = split(args, before, session)?;
     let mut text = format!(
         "{}: {} utterances encoded ({:.1} min), {} already there, {} skipped; D {}, {} Hz\n",
         args.store.display(),
@@ -123,7 +131,7 @@ fn encode_all(files: &[AudioFile], codec: &Codec, writer: &mut StoreWriter, tall
                     tally.seconds += seconds;
                 }
                 Err(error) => {
-                    let problem = format!("{error:#}");
+                    let problem = super::sentence(&error);
                     session.console.warning(&format!("skipped {}: {problem}", file.utterance_id));
                     tally.problems.push(problem);
                 }
@@ -159,28 +167,61 @@ fn frame_rms(clip: &AudioClip, hop_samples: usize, n_frames: usize) -> Vec<f32> 
     (0..n_frames).map(rms).collect()
 }
 
-/// Writes `splits/` beside the store, unless one is there. Says what was done.
-fn split(args: &Args, files: &[AudioFile], session: &Session) -> anyhow::Result<String> {
-    let folder = args.store.parent().unwrap_or(Path::new("")).join("splits");
-    if folder.exists() {
-        return Ok(format!("{}: kept as it is\n", folder.display()));
-    }
-    let speakers: BTreeSet<String> = files.iter().map(|f| f.speaker.clone()).collect();
-    if speakers.len() < 2 {
-        return Ok("only one speaker, so there is no split by speaker; fits and evaluations need two\n".to_owned());
-    }
-    let split = if args.eval_speakers.is_empty() {
-        Split::seeded(&speakers, args.eval_share, session.seed)?
-    } else {
-        let eval_speakers: BTreeSet<String> = args.eval_speakers.iter().cloned().collect();
-        if let Some(unknown) = eval_speakers.difference(&speakers).next() {
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().unwrap_or(f64::NAN);
+    if share > 0.0 && share < 1.0 { Ok(share) } else { Err("it must be a number between 0 and 1".to_owned()) }
+}
+
+fn splits_folder(args: &Args) -> PathBuf {
+    args.store.parent().unwrap_or(Path::new("")).join("splits")
+}
+
+/// The split that is there already. What cannot work is said before the encoding, not after it.
+fn split_before(args: &Args, files: &[AudioFile]) -> anyhow::Result<Option<Split>> {
+    let folder = splits_folder(args);
+    let speakers: BTreeSet<&String> = files.iter().map(|f| &f.speaker).collect();
+    if !folder.exists() {
+        if let Some(unknown) = args.eval_speakers.iter().find(|s| !speakers.contains(s)) {
             bail!("--eval-speakers: there is no speaker {unknown} among the files");
         }
-        Split { train_speakers: speakers.difference(&eval_speakers).cloned().collect(), eval_speakers }
+        return Ok(None);
+    }
+    let folder = folder.display();
+    if !args.eval_speakers.is_empty() || args.eval_share.is_some() {
+        bail!("{folder} already splits the speakers; leave out --eval-speakers and --eval-share, or remove that folder");
+    }
+    let split = Split::read(&splits_folder(args))?;
+    if !speakers.iter().any(|s| split.train_speakers.contains(*s) || split.eval_speakers.contains(*s)) {
+        bail!("{folder} names none of these speakers, so it is the split of another store; give this store a folder of its own");
+    }
+    Ok(Some(split))
+}
+
+/// Writes `splits/` beside the store. Speakers that a split does not know yet are trained on, so that what was measured on its
+/// evaluation side can still be compared. Says what was done.
+fn split(args: &Args, before: Option<Split>, session: &Session) -> anyhow::Result<String> {
+    let folder = splits_folder(args);
+    let store = Store::open(&args.store)?;
+    let speakers: BTreeSet<String> = store.utterances().iter().map(|u| u.speaker.clone()).collect();
+    let (split, done) = if let Some(mut split) = before {
+        let known: BTreeSet<String> = split.train_speakers.union(&split.eval_speakers).cloned().collect();
+        let n_new = speakers.difference(&known).count();
+        split.train_speakers.extend(speakers.difference(&known).cloned());
+        (split, if n_new == 0 { "kept".to_owned() } else { format!("{n_new} new speakers added to train on") })
+    } else if speakers.len() < 2 {
+        return Ok("only one speaker, so there is no split by speaker; fits and evaluations need two\n".to_owned());
+    } else if args.eval_speakers.is_empty() {
+        (Split::seeded(&speakers, args.eval_share.unwrap_or(DEFAULT_EVAL_SHARE), session.seed)?, "written".to_owned())
+    } else {
+        let eval_speakers: BTreeSet<String> = args.eval_speakers.iter().cloned().collect();
+        (Split { train_speakers: speakers.difference(&eval_speakers).cloned().collect(), eval_speakers }, "written".to_owned())
     };
-    let utterances: Vec<(String, String)> = files.iter().map(|f| (f.utterance_id.clone(), f.speaker.clone())).collect();
-    split.write(&folder, &utterances, session.seed)?;
-    Ok(format!("{}: {} speakers to train on, {} to evaluate on\n", folder.display(), split.train_speakers.len(), split.eval_speakers.len()))
+    if done != "kept" {
+        let utterances: Vec<(String, String)> = store.utterances().iter().map(|u| (u.id.clone(), u.speaker.clone())).collect();
+        split.write(&folder, &utterances, session.seed)?;
+    }
+    let (n_train, n_eval) = (split.train_speakers.len(), split.eval_speakers.len());
+    Ok(format!("{}: {done}; {n_train} speakers to train on, {n_eval} to evaluate on\n", folder.display()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use driftscope_core::context::Corpus;
 use driftscope_core::diagnose::{EvaluateConfig, Evaluation, evaluate};
 use driftscope_core::predict::Predictor;
 use serde_json::json;
@@ -30,7 +31,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let (_, corpus) = input::corpus(&args.store, session)?;
-    let predictors = predictors(&args.predictor, &args.horizons, corpus.dim, session)?;
+    let predictors = predictors(&args.predictor, &args.horizons, &corpus, session)?;
     let evaluation = evaluate(&session.job()?, &corpus, &predictors, &EvaluateConfig::default())?;
     let eval = evaluation.horizons.iter().map(|h| (format!("k{}", h.horizon), json!(h.eval.cos.mean)));
     let key_metrics = serde_json::Value::Object(eval.collect());
@@ -38,11 +39,11 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
 }
 
 /// Loads checkpoints (those of folders in name order), those of the wanted horizons, ordered by horizon.
-pub(super) fn predictors(paths: &[PathBuf], horizons: &[usize], dim: usize, session: &Session) -> anyhow::Result<Vec<Predictor>> {
+pub(super) fn predictors(paths: &[PathBuf], horizons: &[usize], corpus: &Corpus, session: &Session) -> anyhow::Result<Vec<Predictor>> {
     let mut predictors = Vec::new();
     for path in paths {
         for file in checkpoints(path)? {
-            predictors.push(input::predictor(&file, dim, session)?);
+            predictors.push(input::predictor(&file, corpus, session)?);
         }
     }
     if let Some(horizon) = horizons.iter().find(|k| predictors.iter().all(|p| p.info.horizon != **k)) {

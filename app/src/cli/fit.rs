@@ -91,7 +91,7 @@ fn predictor(kind: PredictorKind, args: &Args, session: &Session) -> anyhow::Res
     let config = PredictorConfig { kind, ..settings::<PredictorConfig>(args.config.as_deref(), &args.set)? };
     let (_, corpus) = input::corpus(&input::StoreArg { store }, session)?;
     let state = args.out.with_added_extension("state");
-    let predictor = fit_predictor(&session.job()?, &corpus, &config, Some(&state))?;
+    let predictor = fit_predictor(&session.job()?, &corpus, &config, Some(&state)).map_err(|e| keeping(e.into(), &state, session))?;
     predictor.save(&args.out)?;
     remove_state(&state)?;
     let info = &predictor.info;
@@ -181,6 +181,14 @@ fn assign(table: &mut toml::Table, name: &str, value: &str) -> anyhow::Result<()
     let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
     table.insert(name.to_owned(), parsed.unwrap_or_else(|| value.into()));
     Ok(())
+}
+
+/// A stop, with what it leaves behind.
+fn keeping(error: anyhow::Error, state: &Path, session: &Session) -> anyhow::Error {
+    if session.cancel.check().is_err() && state.exists() {
+        return error.context(format!("{} keeps what was done; the same command goes on from there", state.display()));
+    }
+    error
 }
 
 #[cfg(test)]

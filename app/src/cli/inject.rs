@@ -31,7 +31,8 @@ pub(super) struct Args {
     /// Recorded starts, `[{"utterance_id": …, "t0": [..]}]`, instead of seeded ones
     #[arg(long, value_name = "FILE.json")]
     starts: Option<PathBuf>,
-    /// Modes: A, B, C, D, or after:3+7
+    /// Modes: A (state and window always true), B (truth put back after every 4th step), C (after step 1), D (own frames
+    /// alone), or after:3+7 (truth after steps 3 and 7)
     #[arg(long, value_name = "MODE,…", value_delimiter = ',', default_value = "A,B,C,D")]
     modes: Vec<String>,
     #[command(flatten)]
@@ -58,12 +59,14 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let rollout = args.rollout.config()?;
     let schedules = args.modes.iter().map(|m| schedule(m, rollout.n_steps)).collect::<Result<Vec<Schedule>, _>>()?;
     let (store, corpus) = input::corpus(&args.store, session)?;
-    let predictor = input::predictor(&args.predictor, corpus.dim, session)?;
+    let predictor = input::predictor(&args.predictor, &corpus, session)?;
     if let Some(folder) = &args.figures {
         args.force.check(&folder.join(format!("injection-{}.svg", predictor.info.kind)))?;
         writable_folder(folder)?;
     }
-    let direct = predictors(&args.direct, &[], corpus.dim, session)?;
+    let mut direct = predictors(&args.direct, &[], &corpus, session)?;
+    // At its own horizon the predictor is its own skyline.
+    direct.push(predictor.clone());
     let segments = if let Some(path) = &args.starts {
         read_starts(path, &corpus)?
     } else {
@@ -86,7 +89,11 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     }
     let last = report.modes.iter().map(|m| (m.name.clone(), json!(m.per_step.last().and_then(|s| s.cos.mean))));
     let key_metrics = serde_json::Value::Object(last.collect());
-    Ok(Report { text: text(&report, &predictor), json: report.to_json(), key_metrics })
+    let mut text = text(&report, &predictor);
+    if let Some(folder) = &args.figures {
+        text.push_str(&format!("\n{}\n", folder.join(format!("injection-{}.svg (.png, .csv)", predictor.info.kind)).display()));
+    }
+    Ok(Report { text, json: report.to_json(), key_metrics })
 }
 
 /// Baselines, reference lines and the modes themselves.
@@ -141,10 +148,11 @@ fn text(report: &InjectionReport, predictor: &Predictor) -> String {
         match title {
             COSINE => {
                 rows.push(line("time-shuffled null", &|s| at(&lines.null_cos, s)));
-                rows.push(line("skyline", &|s| at(&lines.skyline_cos, s)));
+                rows.push(line("skyline (trained directly)", &|s| lines.skyline_cos.get(s).copied().flatten()));
+                rows.push(line("ridge (fitted directly)", &|s| at(&lines.ridge_cos, s)));
             }
             STATE_ERROR => {
-                rows.push(line("skyline", &|s| at(&lines.skyline_state_err, s)));
+                rows.push(line("ridge (fitted directly)", &|s| at(&lines.ridge_state_err, s)));
                 rows.push(line("persistence", &|s| at(&lines.persistence_state_err, s)));
                 rows.push(line("climatology", &|_| Some(lines.climatology_state_err)));
                 rows.push(line("√2·σ", &|_| Some(lines.sqrt2_sigma_state_err)));

@@ -1,11 +1,12 @@
 //! What commands read: stores, predictors, codecs. Everything that does not fit together is said here, before any work.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use driftscope_core::codec::{Codec, DemoCodec};
-use driftscope_core::context::Corpus;
+use driftscope_core::context::{Corpus, Side};
 use driftscope_core::latents::{CodecTag, Store};
 use driftscope_core::predict::Predictor;
 
@@ -68,23 +69,48 @@ pub(super) fn corpus(store: &StoreArg, session: &Session) -> anyhow::Result<(Sto
         session.console.notice(&format!("{path} has no splits/ beside it; every fourth speaker is taken for evaluation"));
     }
     let (corpus, left_out) = Corpus::read(&store)?;
+    let n_sideless = store.utterances().len() - corpus.utterances.len() - left_out.len();
+    if n_sideless > 0 {
+        session.console.warning(&format!("left out: {n_sideless} utterances of speakers on neither side of the split"));
+    }
     for problem in &left_out {
         session.console.warning(&format!("left out: {problem}"));
     }
     Ok((store, corpus))
 }
 
-/// Loads a predictor and checks that it fits frames of `dim` values.
-pub(super) fn predictor(path: &Path, dim: usize, session: &Session) -> anyhow::Result<Predictor> {
+/// Loads a predictor and checks that it fits the latents; says so where it was fitted on speakers that it is measured on here.
+pub(super) fn predictor(path: &Path, corpus: &Corpus, session: &Session) -> anyhow::Result<Predictor> {
     let predictor = Predictor::load(path, &session.device()?.device)?;
-    let wanted = predictor.info.dim;
+    let (name, wanted, dim) = (path.display(), predictor.info.dim, corpus.dim);
     if wanted != dim {
+        bail!("{name} predicts frames of {wanted} values, but the store's frames have {dim}; use a predictor fitted on such latents");
+    }
+    let made = &predictor.info.provenance;
+    if let (Some(fitted), Some(stored)) = (&made.codec, &corpus.codec)
+        && fitted != stored
+    {
         bail!(
-            "{} predicts frames of {wanted} values, but the store's frames have {dim}; use a predictor fitted on such latents",
-            path.display()
+            "{name} was fitted on latents of codec {}, but the store holds those of codec {}; fit one on this store",
+            named(fitted),
+            named(stored)
         );
     }
+    let eval: BTreeSet<&String> = corpus.side(Side::Eval).map(|u| &u.speaker).collect();
+    let seen: Vec<&&String> = eval.iter().filter(|s| made.train_speakers.contains(**s)).collect();
+    if let Some(first) = seen.first() {
+        session.console.warning(&format!(
+            "{name} was trained on {} of the {} evaluation speakers ({first}, for one); numbers here are not of unseen speakers",
+            seen.len(),
+            eval.len()
+        ));
+    }
     Ok(predictor)
+}
+
+/// A codec by name and the beginning of its weights' hash.
+fn named(tag: &CodecTag) -> String {
+    if tag.weights_hash.is_empty() { tag.codec.clone() } else { format!("{} (weights {})", tag.codec, short(&tag.weights_hash)) }
 }
 
 /// The codec that decodes latents made by `made_by`. A codec other than that one is used only when asked for by name.
@@ -103,13 +129,7 @@ pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: &CodecArg
     }
     let mismatch = match made_by {
         None => "the store does not say which codec made it".to_owned(),
-        Some(tag) => format!(
-            "the store was made by codec {} (weights {}), and the one at hand is {} (weights {})",
-            tag.codec,
-            short(&tag.weights_hash),
-            ours.codec,
-            short(&ours.weights_hash)
-        ),
+        Some(tag) => format!("the store was made by codec {}, and the one at hand is {}", named(tag), named(&ours)),
     };
     if asked.codec.is_none() {
         bail!("{mismatch}; encode the audio again, or decode anyway by naming it with --codec {}", ours.codec);

@@ -41,7 +41,11 @@ use session::Session;
 #[command(name = "driftscope", version, about, disable_help_subcommand = true)]
 struct Cli {
     /// A latents store to open in the window; the embedded demo when none is named
+    #[arg(value_name = "STORE")]
     project: Option<PathBuf>,
+    /// Checkpoints (or folders of them) to open with the store, instead of those in `predictors/` beside it
+    #[arg(long, value_name = "CKPT")]
+    predictor: Vec<PathBuf>,
     #[command(flatten)]
     common: Common,
     #[command(subcommand)]
@@ -196,18 +200,36 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console, canc
             return 2;
         }
         (Some(command), None) => execute(command, &cli.common, console, cancel),
+        (None, Some(path)) if !path.exists() => {
+            console.failure(&format!("driftscope: {} is neither a command (see --help) nor a store that is there", path.display()));
+            return 2;
+        }
         (None, project) => {
             let session = Session::new(&cli.common, console, cancel);
-            window::run(project, &session).map(|report| console.result(&report.text))
+            window::run(project, cli.predictor, &session).map(|report| console.result(&report.text))
         }
     };
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            console.failure(&format!("driftscope: {error:#}"));
+            console.failure(&format!("driftscope: {}", sentence(&error)));
             1
         }
     }
+}
+
+/// An error and its causes as one sentence; a cause whose words were said already is not said again.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        let cause = cause.trim_end();
+        if !text.contains(cause) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(cause);
+        }
+    }
+    text
 }
 
 /// Runs a command with its start and its end in the registry, and delivers its report.
@@ -233,9 +255,22 @@ fn execute(command: &Command, common: &Common, console: &mut Console, cancel: &C
         let ending = match &outcome {
             Ok(_) => Ending::Completed,
             Err(_) if cancel.check().is_err() => Ending::Stopped,
-            Err(error) => Ending::Failed(format!("{error:#}")),
+            Err(error) => Ending::Failed(sentence(error)),
         };
         session.finish_run(run, &ending, outcome.as_ref().ok());
     }
     outcome.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("No such file").context("s.zarr: No such file").context("cannot open");
+        assert_eq!(sentence(&error), "cannot open: s.zarr: No such file");
+        let error = anyhow::anyhow!("s.zarr: No such file\n").context("No such file");
+        assert_eq!(sentence(&error), "No such file: s.zarr: No such file");
+    }
 }

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let config = args.rollout.config()?;
     let schedule = schedule(&args.schedule, config.n_steps)?;
     let (store, corpus) = input::corpus(&args.store, session)?;
-    let predictor = input::predictor(&args.predictor, corpus.dim, session)?;
+    let predictor = input::predictor(&args.predictor, &corpus, session)?;
     let segment = Segment { utterance: input::utterance(&corpus, &args.utterance)?, t0: args.start };
     // Opened before the work: a wrong codec is known at once.
     let codec = args.wav.as_ref().map(|_| input::codec_for(store.codec(), corpus.dim, &args.codec, session)).transpose()?;
@@ -73,7 +73,11 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         "utterance_id": args.utterance, "t0": args.start, "schedule": rolled.schedule, "config": config,
         "predictor": predictor.info.hash, "per_step": per_step(&rolled),
     });
-    Ok(Report { text: text(&rolled), json, ..Report::default() })
+    let mut text = text(&rolled);
+    for path in [&args.wav, &args.latents].into_iter().flatten() {
+        text.push_str(&format!("{}\n", path.display()));
+    }
+    Ok(Report { text, json, ..Report::default() })
 }
 
 fn write_latents(path: &Path, rolled: &Rollout, args: &Args) -> anyhow::Result<()> {
@@ -113,8 +117,10 @@ fn text(rolled: &Rollout) -> String {
         ];
         rows.push(std::iter::once((i + 1).to_string()).chain(cells.map(|v| number(Some(f64::from(v))))).collect());
     }
+    let n_nonfinite = [&rolled.cos, &rolled.state_err_after, &rolled.nll].iter().flat_map(|v| v.iter()).filter(|v| !v.is_finite()).count();
     let mean: Vec<f32> = rolled.cos.iter().copied().filter(|v| v.is_finite()).collect();
     let summary =
         Summary { mean: (!mean.is_empty()).then(|| f64::from(mean.iter().sum::<f32>()) / mean.len() as f64), ..Summary::default() };
-    format!("{}mean cosine {}\n", table(&rows), number(summary.mean))
+    let counted = if n_nonfinite > 0 { format!("; {n_nonfinite} values are not finite") } else { String::new() };
+    format!("{}mean cosine {}{counted}\n", table(&rows), number(summary.mean))
 }

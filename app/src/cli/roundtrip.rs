@@ -54,8 +54,8 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         match measure(file, &codec, args) {
             Ok(one) => measured.push(one),
             Err(error) => {
-                session.console.warning(&format!("skipped {error:#}"));
-                problems.push(format!("{error:#}"));
+                session.console.warning(&format!("skipped {}", super::sentence(&error)));
+                problems.push(super::sentence(&error));
             }
         }
         progress.report("round trip", index as u64 + 1, Some(files.len() as u64), "");

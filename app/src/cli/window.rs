@@ -17,7 +17,7 @@ use crate::window::WindowOptions;
 use crate::window::session::Material;
 
 /// Opens the window on a store, or on the demo. Without a display the demo runs headless, and the text says where its report is.
-pub(super) fn run(project: Option<PathBuf>, session: &Session) -> anyhow::Result<Report> {
+pub(super) fn run(project: Option<PathBuf>, checkpoints: Vec<PathBuf>, session: &Session) -> anyhow::Result<Report> {
     if super::doctor::display().is_none() {
         return match project {
             None => headless(session),
@@ -30,9 +30,13 @@ pub(super) fn run(project: Option<PathBuf>, session: &Session) -> anyhow::Result
     }
     // A store that cannot be opened is said here rather than in a window that comes up empty.
     let store = project.map(|path| Store::open(&path)).transpose()?;
+    anyhow::ensure!(
+        store.is_some() || checkpoints.is_empty(),
+        "--predictor needs the store that it predicts: driftscope STORE --predictor CKPT"
+    );
     let loader: crate::window::worker::Loader = match store {
         None => Box::new(|job| Ok(embedded(crate::demo::load(&job.device)?))),
-        Some(store) => Box::new(move |job| material(&store, job)),
+        Some(store) => Box::new(move |job| material(&store, &checkpoints, job)),
     };
     crate::window::open(WindowOptions { device: session.choice, seed: session.seed, loader })?;
     Ok(Report::default())
@@ -57,11 +61,11 @@ fn embedded(demo: crate::demo::Demo) -> Material {
     }
 }
 
-/// A store with the predictors found beside it; with none, a ridge is fitted on the spot.
-fn material(store: &Store, job: &JobCtx) -> anyhow::Result<Material> {
+/// A store with the predictors named, or those found beside it; with none, a ridge is fitted on the spot.
+fn material(store: &Store, checkpoints: &[PathBuf], job: &JobCtx) -> anyhow::Result<Material> {
     job.progress.report("Latents", 0, None, "");
     let (corpus, _) = Corpus::read(store)?;
-    let mut predictors = predictors(store.path(), corpus.dim, job)?;
+    let mut predictors = if checkpoints.is_empty() { beside(store.path(), corpus.dim, job)? } else { named(checkpoints, &corpus, job)? };
     if !predictors.iter().any(|p| p.info.horizon == 1) {
         job.progress.report("Ridge predictor", 0, None, "");
         let config = PredictorConfig { kind: PredictorKind::Linear, ..PredictorConfig::default() };
@@ -74,8 +78,28 @@ fn material(store: &Store, job: &JobCtx) -> anyhow::Result<Material> {
     Ok(Material { name, clips: clips(store, &corpus), corpus, codec, predictors, baselines })
 }
 
+/// The checkpoints that were asked for.
+fn named(paths: &[PathBuf], corpus: &Corpus, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
+    let mut found = Vec::new();
+    for path in paths {
+        for file in evaluate::checkpoints(path)? {
+            let predictor = Predictor::load(&file, &job.device)?;
+            let wanted = predictor.info.dim;
+            anyhow::ensure!(
+                wanted == corpus.dim,
+                "{} predicts frames of {wanted} values, but the store's frames have {}",
+                file.display(),
+                corpus.dim
+            );
+            found.push(predictor);
+        }
+    }
+    found.sort_by(|a, b| (a.info.horizon, &a.info.kind).cmp(&(b.info.horizon, &b.info.kind)));
+    Ok(found)
+}
+
 /// Checkpoints in `predictors/` beside the store that fit its frames.
-fn predictors(store: &Path, dim: usize, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
+fn beside(store: &Path, dim: usize, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
     let folder = store.parent().unwrap_or(Path::new("")).join("predictors");
     if !folder.is_dir() {
         return Ok(Vec::new());

@@ -75,7 +75,7 @@ fn headline(battery: &Battery, demo: &Demo) -> String {
             last.step,
             number(last.cos.mean),
             number(at_last(&lines.null_cos)),
-            number(at_last(&lines.skyline_cos)),
+            number(lines.skyline_cos.get(last.step - 1).copied().flatten()),
             number(last.state_err_after.mean),
             number(Some(lines.climatology_state_err)),
         ));

@@ -9,14 +9,19 @@ pub(super) fn injection(report: &InjectionReport) -> String {
     let n_steps = report.modes.first().map_or(0, |m| m.per_step.len());
     let steps: Vec<usize> = [1, 2, 4, 8, 12].into_iter().filter(|s| *s < n_steps).chain([n_steps]).collect();
     let lines = &report.references;
-    let references = |title: &str| -> Vec<(&str, Vec<f64>)> {
+    let references = |title: &str| -> Vec<(&str, Vec<Option<f64>>)> {
+        let some = |values: &[f64]| values.iter().copied().map(Some).collect();
         match title {
-            "cosine" => vec![("time-shuffled null", lines.null_cos.clone()), ("skyline (direct)", lines.skyline_cos.clone())],
+            "cosine" => vec![
+                ("time-shuffled null", some(&lines.null_cos)),
+                ("skyline (trained directly)", lines.skyline_cos.clone()),
+                ("ridge (fitted directly)", some(&lines.ridge_cos)),
+            ],
             "state error" => vec![
-                ("skyline (direct)", lines.skyline_state_err.clone()),
-                ("persistence", lines.persistence_state_err.clone()),
-                ("climatology", vec![lines.climatology_state_err; n_steps]),
-                ("√2·σ", vec![lines.sqrt2_sigma_state_err; n_steps]),
+                ("ridge (fitted directly)", some(&lines.ridge_state_err)),
+                ("persistence", some(&lines.persistence_state_err)),
+                ("climatology", vec![Some(lines.climatology_state_err); n_steps]),
+                ("√2·σ", vec![Some(lines.sqrt2_sigma_state_err); n_steps]),
             ],
             _ => Vec::new(),
         }
@@ -30,7 +35,7 @@ pub(super) fn injection(report: &InjectionReport) -> String {
             rows.push(std::iter::once(mode.name.replace('_', " ")).chain(cells).collect());
         }
         for (name, values) in references(title) {
-            let cells = steps.iter().map(|step| number(values.get(step - 1).copied()));
+            let cells = steps.iter().map(|step| number(values.get(step - 1).copied().flatten()));
             rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
         }
         text.push_str(&table_with_head(&rows));

@@ -113,6 +113,8 @@ pub enum Line {
     Null,
     /// Predictors trained directly for each horizon.
     Skyline,
+    /// Ridges fitted directly for each horizon.
+    Ridge,
     /// Standing still.
     Persistence,
     /// The mean frame.
@@ -129,7 +131,7 @@ pub enum Line {
 
 impl Line {
     /// The lines that the legend lists; all of them can be hidden.
-    pub const LEGEND: [Self; 11] = [
+    pub const LEGEND: [Self; 12] = [
         Self::Teacher,
         Self::Periodic,
         Self::OneShot,
@@ -138,6 +140,7 @@ impl Line {
         Self::Null,
         Self::Chance,
         Self::Skyline,
+        Self::Ridge,
         Self::Persistence,
         Self::Climatology,
         Self::Sqrt2Sigma,
@@ -153,6 +156,7 @@ impl Line {
             Self::Live => "Live",
             Self::Null => "Null",
             Self::Skyline => "Skyline",
+            Self::Ridge => "Direct ridge",
             Self::Persistence => "Persistence",
             Self::Climatology => "Climatology",
             Self::Sqrt2Sigma => "√2·σ",
@@ -174,8 +178,10 @@ impl Line {
                 "The same kind of measurement on frames shuffled in time within each utterance: what a cosine shows without dynamics."
             }
             Self::Skyline => {
-                "Predictors trained directly for each horizon: what is left above the rollout is what better training could win."
+                "Predictors of the same family trained directly for horizons 1, 2, 4, … where there are such: what is left above the \
+                 rollout is what better training could win."
             }
+            Self::Ridge => "A ridge fitted directly for each horizon on this store's training side: the linear floor under the skyline.",
             Self::Persistence => "Standing still at the last true frame.",
             Self::Climatology => "Always predicting the mean frame of the training side.",
             Self::Sqrt2Sigma => "Distance of two independent draws: where a perfect generator saturates.",
@@ -190,7 +196,7 @@ impl Line {
         match self {
             Self::Teacher | Self::Periodic | Self::OneShot | Self::Free | Self::Live | Self::Persistence => Stroke::Solid,
             Self::Skyline => Stroke::Dashed,
-            Self::Climatology => Stroke::ShortDashed,
+            Self::Climatology | Self::Ridge => Stroke::ShortDashed,
             Self::Null | Self::Sqrt2Sigma | Self::Chance | Self::One | Self::Zero => Stroke::Dotted,
         }
     }
@@ -345,13 +351,14 @@ fn references(metric: Metric, references: &References, n_steps: usize) -> Vec<Cu
             let mut chance = flat(Line::Chance, 0.0);
             let sd = references.chance_cos_sd;
             chance.bands = vec![Some(Band { low: -sd, high: sd }); n_steps];
-            vec![chance, Curve::reference(Line::Null, &references.null_cos), Curve::reference(Line::Skyline, &references.skyline_cos)]
+            let skyline = Curve { values: references.skyline_cos.clone(), ..flat(Line::Skyline, f64::NAN) };
+            vec![chance, Curve::reference(Line::Null, &references.null_cos), Curve::reference(Line::Ridge, &references.ridge_cos), skyline]
         }
         Metric::StateError => vec![
             Curve::reference(Line::Persistence, &references.persistence_state_err),
             flat(Line::Climatology, references.climatology_state_err),
             flat(Line::Sqrt2Sigma, references.sqrt2_sigma_state_err),
-            Curve::reference(Line::Skyline, &references.skyline_state_err),
+            Curve::reference(Line::Ridge, &references.ridge_state_err),
         ],
         Metric::MagnitudeRatio => vec![flat(Line::One, 1.0)],
         Metric::DeltaNll => vec![flat(Line::Zero, 0.0)],

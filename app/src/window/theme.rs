@@ -130,7 +130,7 @@ pub fn line_color(line: Line) -> Color32 {
         Line::Periodic => BLUISH_GREEN,
         Line::OneShot => ORANGE,
         Line::Free | Line::Live => VERMILLION,
-        Line::Null | Line::Skyline | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma => GRAY,
+        Line::Null | Line::Skyline | Line::Ridge | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma => GRAY,
         Line::Chance | Line::One | Line::Zero => LIGHT_GRAY,
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use crate::latents::{Latents, Split, Store, StoreError};
+use crate::latents::{CodecTag, Latents, Split, Store, StoreError};
 
 /// Which side of the split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Corpus {
     pub frame_rate_hz: f64,
     /// blake3 (hex) over ids, shapes and values in order, or the toy's name and parameters.
     pub source: String,
+    /// Which codec made the latents, where that is known.
+    pub codec: Option<CodecTag>,
 }
 
 /// Why a corpus could not be made.
@@ -92,11 +94,12 @@ impl Corpus {
         for (side, name) in [(Side::Train, "train"), (Side::Eval, "eval")] {
             if !utterances.iter().any(|u| u.side == side) {
                 let first = problems.first().map_or_else(String::new, |p| format!("; {} could not be read, first: {p}", problems.len()));
-                return Err(unusable(format!("no utterance of a speaker on the {name} side{first}")));
+                let of = store.split().map_or("every fourth speaker", |_| "the splits/ beside it, which may be those of another store");
+                return Err(unusable(format!("no utterance of a speaker on the {name} side of its split ({of}){first}")));
             }
         }
         let source = content_hash(&utterances);
-        Ok((Self { utterances, dim: store.dim(), frame_rate_hz: store.frame_rate_hz(), source }, problems))
+        Ok((Self { utterances, dim: store.dim(), frame_rate_hz: store.frame_rate_hz(), source, codec: store.codec().cloned() }, problems))
     }
 
     /// Utterances of one side.

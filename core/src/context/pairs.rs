@@ -117,7 +117,7 @@ mod tests {
     }
 
     fn corpus(utterances: Vec<CorpusUtterance>) -> Corpus {
-        Corpus { utterances, dim: 2, frame_rate_hz: 12.5, source: String::new() }
+        Corpus { utterances, dim: 2, frame_rate_hz: 12.5, source: String::new(), codec: None }
     }
 
     #[test]

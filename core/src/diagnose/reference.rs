@@ -1,4 +1,4 @@
-//! Reference lines: null, chance, skyline, persistence, climatology, √2·σ.
+//! Reference lines: null, chance, skyline, direct ridge, persistence, climatology, √2·σ.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -17,7 +17,7 @@ const NULL_ROWS: usize = 4096;
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReferenceConfig {
-    /// Ridge penalty of null and linear skyline.
+    /// Ridge penalty of the null and of the direct ridge.
     pub lambda: f64,
     /// Frames in the window.
     pub window: usize,
@@ -39,12 +39,14 @@ pub struct References {
     pub null_cos: Vec<f64>,
     /// SD of the cosine of random directions, 1/√D.
     pub chance_cos_sd: f64,
-    /// Cosine of predictors trained directly for horizon h.
-    pub skyline_cos: Vec<f64>,
-    /// State error / median ‖Δ‖ of a ridge of x\[t\] fitted directly for horizon h.
-    pub skyline_state_err: Vec<f64>,
-    /// What the cosine skyline is ("ridge", or "mdn at h = 2, 4, 8, 16; ridge at the others").
-    pub skyline_kind: String,
+    /// Cosine of a predictor trained directly for horizon h, where one was given.
+    pub skyline_cos: Vec<Option<f64>>,
+    /// Which predictors those are: `(horizon, kind)`.
+    pub skyline: Vec<(usize, String)>,
+    /// Cosine of a ridge of Δ\[t\] fitted directly for horizon h on this store's training side.
+    pub ridge_cos: Vec<f64>,
+    /// State error / median ‖Δ‖ of a ridge of x\[t\] fitted directly for horizon h, likewise.
+    pub ridge_state_err: Vec<f64>,
     /// State error / median ‖Δ‖ of standing still at x\[t0−1\].
     pub persistence_state_err: Vec<f64>,
     /// State error / median ‖Δ‖ of the training mean.
@@ -55,8 +57,8 @@ pub struct References {
     pub median_delta_norm: f64,
 }
 
-/// Computes the lines at the given segments; `direct` are predictors trained for single horizons, used for the skyline's cosine
-/// at those.
+/// Computes the lines at the given segments; `direct` are predictors trained for single horizons, the skyline at
+/// those.
 pub fn references(
     ctx: &JobCtx,
     corpus: &Corpus,
@@ -78,14 +80,14 @@ pub fn references(
     let rows = |step: usize| segments.iter().map(|s| (s.utterance, s.t0 + step - 1)).collect::<Vec<_>>();
     let scores: Vec<_> = (1..=n_steps).map(|step| ridges[at_step(step)].score(&frames, &rows(step), &normalizer)).collect();
 
-    let mut skyline_cos: Vec<f64> = scores.iter().map(|s| s.cos).collect();
-    let mut direct_horizons: Vec<(usize, &str)> = Vec::new();
+    let mut skyline_cos = vec![None; n_steps];
+    let mut skyline: Vec<(usize, String)> = Vec::new();
     for step in 1..=n_steps {
         let h = step.max(config.horizon);
         if let Some(predictor) = direct.iter().find(|p| p.info.horizon == h) {
             ctx.cancel.check()?;
             skyline_cos[step - 1] = direct_cosine(ctx, corpus, predictor, &rows(step));
-            direct_horizons.push((h, &predictor.info.kind));
+            skyline.push((h, predictor.info.kind.clone()));
         }
     }
     let mean = &normalizer.mean;
@@ -98,8 +100,9 @@ pub fn references(
         null_cos: (1..=n_steps).map(|step| null[at_step(step)]).collect(),
         chance_cos_sd: 1.0 / (corpus.dim as f64).sqrt(),
         skyline_cos,
-        skyline_state_err: scores.iter().map(|s| s.state_err / unit).collect(),
-        skyline_kind: skyline_kind(&direct_horizons, n_steps),
+        skyline,
+        ridge_cos: scores.iter().map(|s| s.cos).collect(),
+        ridge_state_err: scores.iter().map(|s| s.state_err / unit).collect(),
         persistence_state_err: (1..=n_steps).map(persistence).collect(),
         climatology_state_err: (1..=n_steps).map(climatology).sum::<f64>() / n_steps as f64,
         sqrt2_sigma_state_err: (2.0 * variance).sqrt() / unit,
@@ -168,8 +171,8 @@ fn used_utterances(segments: &[Segment]) -> Vec<usize> {
     used
 }
 
-/// Mean cosine of a predictor's E[Δ] at rows (utterance, t) from true windows that end at `t − horizon`.
-fn direct_cosine(ctx: &JobCtx, corpus: &Corpus, predictor: &Predictor, rows: &[(usize, usize)]) -> f64 {
+/// Mean cosine of a predictor's E[Δ] at rows (utterance, t) from true windows that end at `t − horizon`; none without a finite one.
+fn direct_cosine(ctx: &JobCtx, corpus: &Corpus, predictor: &Predictor, rows: &[(usize, usize)]) -> Option<f64> {
     let (dim, window) = (corpus.dim, predictor.info.window);
     let mut contexts = Vec::with_capacity(rows.len() * window * dim);
     for &(utterance, t) in rows {
@@ -184,15 +187,7 @@ fn direct_cosine(ctx: &JobCtx, corpus: &Corpus, predictor: &Predictor, rows: &[(
         dot / (norm(mean).max(1e-8) * norm(&delta).max(1e-8))
     });
     let finite: Vec<f64> = cosines.filter(|c| c.is_finite()).collect();
-    finite.iter().sum::<f64>() / finite.len() as f64
-}
-
-fn skyline_kind(direct: &[(usize, &str)], n_steps: usize) -> String {
-    let Some((_, kind)) = direct.first() else { return "ridge".into() };
-    let mut horizons: Vec<String> = direct.iter().map(|(h, _)| h.to_string()).collect();
-    horizons.dedup();
-    let others = if direct.len() < n_steps { "; ridge at the others" } else { "" };
-    format!("{kind} at h = {}{others}", horizons.join(", "))
+    (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64)
 }
 
 fn norm(v: &[f32]) -> f64 {

@@ -50,7 +50,7 @@ pub fn toy_corpus(toy: Toy, n_utterances: usize, n_frames: usize, dim: usize, se
             side: if i % 2 == 0 { Side::Train } else { Side::Eval },
         })
         .collect();
-    Corpus { utterances, dim, frame_rate_hz, source: format!("{toy:?}, D = {dim}, seed {seed}") }
+    Corpus { utterances, dim, frame_rate_hz, source: format!("{toy:?}, D = {dim}, seed {seed}"), codec: None }
 }
 
 /// One path, `[n_frames, dim]`.

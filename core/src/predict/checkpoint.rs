@@ -4,6 +4,7 @@
 //! names and layout, the statistics of the training side stand beside them. Nothing is guessed: a tensor that is missing, of
 //! another shape, or of no layer is named in the error.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -18,12 +19,19 @@ use super::vmf_lognormal::{VmfBounds, VmfLogNormal, VmfNet};
 use super::weights::{NamedArrays, Precision};
 use super::{Model, Predictor, PredictorInfo};
 use crate::disk;
+use crate::latents::CodecTag;
 
 /// Where a predictor came from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Identity of the store it was fitted on ([`crate::latents::Store::hash`]); empty if unknown.
     pub store_hash: String,
+    /// Which codec made its latents, where the store says.
+    #[serde(default)]
+    pub codec: Option<CodecTag>,
+    /// Speakers that the fit saw.
+    #[serde(default)]
+    pub train_speakers: BTreeSet<String>,
     /// Seed of the fit.
     pub seed: u64,
     /// Optimizer steps taken.

@@ -119,6 +119,8 @@ pub fn fit_predictor(
     };
     let provenance = Provenance {
         store_hash: corpus.source.clone(),
+        codec: corpus.codec.clone(),
+        train_speakers: corpus.side(Side::Train).map(|u| u.speaker.clone()).collect(),
         seed: ctx.seed,
         steps: if config.kind == PredictorKind::Linear { 0 } else { config.max_steps },
         version: env!("CARGO_PKG_VERSION").into(),
@@ -350,7 +352,7 @@ mod tests {
                 side: if speaker % 3 == 0 { Side::Eval } else { Side::Train },
             }
         });
-        Corpus { utterances: utterances.collect(), dim: DIM, frame_rate_hz: 12.5, source: "toy".into() }
+        Corpus { utterances: utterances.collect(), dim: DIM, frame_rate_hz: 12.5, source: "toy".into(), codec: None }
     }
 
     fn config(kind: PredictorKind, max_steps: u64) -> PredictorConfig {
