@@ -93,9 +93,12 @@ impl Corpus {
         }
         for (side, name) in [(Side::Train, "train"), (Side::Eval, "eval")] {
             if !utterances.iter().any(|u| u.side == side) {
-                let first = problems.first().map_or_else(String::new, |p| format!("; {} could not be read, first: {p}", problems.len()));
-                let of = store.split().map_or("every fourth speaker", |_| "the splits/ beside it, which may be those of another store");
-                return Err(unusable(format!("no utterance of a speaker on the {name} side of its split ({of}){first}")));
+                let why = match (problems.first(), store.split()) {
+                    (Some(first), _) => format!("; {} could not be read, first: {first}", problems.len()),
+                    (None, Some(_)) => "; the splits/ beside it may be those of another store".to_owned(),
+                    (None, None) => String::new(),
+                };
+                return Err(unusable(format!("no utterance of a speaker on the {name} side{why}")));
             }
         }
         let source = content_hash(&utterances);
