@@ -52,6 +52,7 @@ fn embedded(demo: crate::demo::Demo) -> Material {
         corpus: demo.corpus,
         clips: demo.clips,
         codec: Some(demo.codec),
+        made_by: None,
         predictors: demo.predictors,
         baselines: demo.baselines,
     }
@@ -71,7 +72,15 @@ fn material(store: &Store, job: &JobCtx) -> anyhow::Result<Material> {
     let baselines = inject::baselines(&corpus, first);
     let codec = Codec::embedded().ok().filter(|codec| store.codec() == Some(&codec.tag()));
     let name = store.path().parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Material { name, clips: clips(store, &corpus), corpus, codec, predictors, baselines })
+    Ok(Material {
+        name,
+        clips: clips(store, &corpus),
+        corpus,
+        codec,
+        made_by: store.codec().map(|c| c.codec.clone()),
+        predictors,
+        baselines,
+    })
 }
 
 /// Checkpoints in `predictors/` beside the store that fit its frames.
