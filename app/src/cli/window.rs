@@ -66,7 +66,10 @@ fn material(store: &Store, job: &JobCtx) -> anyhow::Result<Material> {
     if !predictors.iter().any(|p| p.info.horizon == 1) {
         job.progress.report("Ridge predictor", 0, None, "");
         let config = PredictorConfig { kind: PredictorKind::Linear, ..PredictorConfig::default() };
-        predictors.insert(0, fit_predictor(job, &corpus, &config, None)?);
+        let mut ridge = fit_predictor(job, &corpus, &config, None)?;
+        // It lies in no file, so it has no file's hash.
+        ridge.info.hash.clear();
+        predictors.insert(0, ridge);
     }
     let first = predictors.iter().find(|p| p.info.horizon == 1).context("no predictor with horizon 1")?;
     let baselines = inject::baselines(&corpus, first);

@@ -91,7 +91,7 @@ impl Session {
         })
     }
 
-    /// Nothing was there to roll out with, so a ridge was fitted; it was never saved, and so has no hash.
+    /// Nothing was there to roll out with, so a ridge was fitted; it lies in no file, and so has no hash.
     pub fn has_makeshift_predictor(&self) -> bool {
         matches!(self.predictors.as_slice(), [only] if only.info.kind == "linear" && only.info.hash.is_empty())
     }

@@ -32,7 +32,7 @@ pub const AXIS_SHARE: f32 = 0.7;
 /// Space between groups of widgets, points.
 pub const GAP: f32 = 8.0;
 /// Width of the library on the left.
-pub const LIBRARY_WIDTH: f32 = 178.0;
+pub const LIBRARY_WIDTH: f32 = 204.0;
 /// Width of the inspector on the right.
 pub const INSPECTOR_WIDTH: f32 = 222.0;
 /// Width of the lane names at the left of the timeline.
@@ -82,7 +82,7 @@ pub const SMALLEST_MARGIN: f64 = 0.02;
 /// Width of curves of averages.
 pub const CURVE_WIDTH: f32 = 1.6;
 /// Width of the live curve.
-pub const LIVE_WIDTH: f32 = 2.4;
+pub const LIVE_WIDTH: f32 = 1.8;
 /// Width of reference lines.
 pub const REFERENCE_WIDTH: f32 = 1.2;
 /// Width of cursor and start lines.

@@ -32,7 +32,7 @@ pub fn trajectory(name: &str, pca: &Pca, truth: &[f32], frame_sec: f64, paths: &
         if drawn.len() == 1 {
             let end = (first + points.len()).min(truth.len());
             let points = truth[first..end].to_vec();
-            drawn.push(Drawn { name: "Ground truth, the same frames", color: BLACK, points, first });
+            drawn.push(Drawn { name: "Ground truth, rolled frames", color: BLACK, points, first });
         }
         drawn.push(Drawn { name: path.name, color: path.color, points, first });
     }
@@ -90,7 +90,7 @@ impl Drawn<'_> {
         let at = |i: usize| point(self.first + i, &self.points[i]);
         let end = (0..self.points.len()).rev().find(finite).map(|i| (i, "End of the path", Shape::Square, self.color));
         let start = (!self.points.is_empty()).then_some((0, "Start of the rollout", Shape::Ring, BLACK));
-        let marks: Vec<Mark> = [end, start]
+        let marks: Vec<Mark> = [start, end]
             .into_iter()
             .flatten()
             .map(|(i, name, shape, color)| Mark { name: name.into(), color, shape, point: at(i) })

@@ -60,10 +60,6 @@ pub fn timeline_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, co
         .collect::<Vec<_>>();
     steps_ui(ui, strip, axis, state, commands);
     marks_ui(ui, lanes, axis, state);
-    match messages.as_slice() {
-        [(_, first), rest @ ..] if rest.len() == 2 && rest.iter().all(|(_, message)| message == first) => lane_message(ui, lanes, first),
-        several => several.iter().for_each(|(i, message)| lane_message(ui, lane(*i), message)),
-    }
 
     if (background.clicked() || background.dragged())
         && let Some(pos) = background.interact_pointer_pos()
@@ -75,6 +71,10 @@ pub fn timeline_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, co
         background.on_hover_text_at_pointer(hover_text(state, axis, pos, lane_at(pos).map(|i| (i, lane(i)))));
     }
     start_ui(ui, Rect::from_min_max(ruler.min, strip.max), axis, state, commands);
+    match messages.as_slice() {
+        [(_, first), rest @ ..] if rest.len() == 2 && rest.iter().all(|(_, message)| message == first) => lane_message(ui, lanes, first),
+        several => several.iter().for_each(|(i, message)| lane_message(ui, lane(*i), message)),
+    }
 }
 
 fn ruler_ui(ui: &egui::Ui, rect: Rect, axis: Axis) {
