@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftscope::window::command::{Command, Commands, ExportFolder};
-use driftscope::window::curves::{Line, Metric};
+use driftscope::window::curves::{Line, Metric, table_steps};
 use driftscope::window::drawing::Drawings;
 use driftscope::window::panels;
 use driftscope::window::picture::{difference, picture};
@@ -43,7 +43,15 @@ fn material(ctx: &JobCtx) -> Material {
         Predictor::climatology(vec![0.0; DIM], WINDOW),
         Predictor::persistence(DIM, WINDOW),
     ];
-    Material { name: "toy".into(), corpus, clips: Vec::new(), codec: None, predictors, baselines: Baselines::fit(&pairs) }
+    Material {
+        name: "toy".into(),
+        corpus,
+        clips: Vec::new(),
+        codec: None,
+        made_by: Some("lyra".into()),
+        predictors,
+        baselines: Baselines::fit(&pairs),
+    }
 }
 
 fn worker() -> Worker {
@@ -166,7 +174,8 @@ fn a_rollout_sounds_only_with_its_own_curves() {
     worker.compute(state.generation, state.choice.clone());
     serve(&mut state, &mut worker, State::is_current);
     assert!(!belongs(&state));
-    assert!(matches!(state.sound(Source::Rollout), SoundState::Absent(_)), "a store without codec says so");
+    let SoundState::Absent(reason) = state.sound(Source::Rollout) else { panic!("there is no decoder") };
+    assert_eq!(reason, "made by another codec (lyra); there is no decoder here, so nothing can be heard");
 }
 
 #[test]
@@ -298,4 +307,34 @@ fn a_session_needs_a_predictor_to_roll_out() {
     empty.predictors.clear();
     let error = Session::prepare(&ctx, empty).unwrap_err().to_string();
     assert!(error.contains("toy") && error.contains("horizon 1"), "{error}");
+}
+
+#[test]
+fn a_ridge_fitted_on_the_spot_is_said_to_be_one() {
+    let ctx = ctx();
+    let mut lone = material(&ctx);
+    lone.predictors.truncate(1);
+    let several = Session::prepare(&ctx, material(&ctx)).unwrap();
+    let lone = Session::prepare(&ctx, lone).unwrap();
+    assert!(lone.has_makeshift_predictor() && !several.has_makeshift_predictor());
+    let mut state = State::default();
+    state.receive(Delivery::Ready(Arc::new(lone)));
+    let draw = |ui: &mut egui::Ui, commands: &mut Commands| panels::library_ui(ui, &state, commands);
+    let mut harness =
+        Harness::builder().with_context_setup(theme::install).with_size([200.0, 600.0]).build_ui_state(draw, Commands::default());
+    harness.run_steps(2);
+    harness.get_by_label_contains("fitted just now");
+}
+
+#[test]
+fn tables_show_what_comes_after_each_injection() {
+    assert_eq!(table_steps(16), [1, 2, 4, 5, 8, 9, 12, 13, 16]);
+    assert_eq!(table_steps(3), [1, 2, 3]);
+    let (state, _worker) = ready();
+    let rolled = state.rolled.as_ref().unwrap();
+    for plot in &rolled.plots {
+        let (metric, step) = (plot.metric, &rolled.report.modes[3].per_step[4]);
+        let curve = plot.curve(Line::Free).unwrap();
+        assert_eq!((metric.center(step), metric.spread(step)), (curve.values[4], curve.bands[4]), "{metric:?}");
+    }
 }

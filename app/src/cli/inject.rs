@@ -16,6 +16,7 @@ use super::schedules::{RolloutArgs, schedule};
 use super::session::Session;
 use super::table::{number, table};
 use super::{JsonArg, Report};
+use crate::window::curves::{Metric, table_steps};
 
 /// The injection diagnostic: how each mode departs from truth, step by step
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
@@ -119,17 +120,10 @@ pub(super) fn baselines(corpus: &Corpus, predictor: &Predictor) -> Baselines {
     Baselines::fit(&Pairs::cut(corpus, &train, predictor.info.window, predictor.info.horizon, Slice::All))
 }
 
-/// First, fourth, … and last step, as far as there are.
-fn shown_steps(n_steps: usize) -> Vec<usize> {
-    let mut steps: Vec<usize> = [1, 2, 4, 8, 16].into_iter().filter(|&s| s < n_steps).collect();
-    steps.push(n_steps);
-    steps
-}
-
 fn text(report: &InjectionReport, predictor: &Predictor) -> String {
     let n_steps = report.modes.first().map_or(0, |m| m.per_step.len());
     let n_segments = report.rollouts.first().map_or(0, |r| r.segments.len());
-    let steps = shown_steps(n_steps);
+    let steps = table_steps(n_steps);
     let mut text = format!(
         "{} (k {}) from {n_segments} starts of {} utterances, {n_steps} steps\n",
         predictor.info.kind, predictor.info.horizon, report.n_utterances
@@ -164,19 +158,20 @@ fn text(report: &InjectionReport, predictor: &Predictor) -> String {
     }
     let nonfinite: usize = report.modes.iter().flat_map(|m| &m.per_step).map(|s| s.nll.n_nonfinite + s.state_err_after.n_nonfinite).sum();
     if nonfinite > 0 {
-        text.push_str(&format!("\n{nonfinite} values are not finite: counted here, left out of every mean\n"));
+        text.push_str(&format!("\n{nonfinite} values are not finite: counted here, left out of every average\n"));
     }
     text
 }
 
-const COSINE: &str = "cosine";
-const STATE_ERROR: &str = "state error / median ‖Δ‖";
+const COSINE: &str = "cosine, mean over starts";
+const STATE_ERROR: &str = "state error / median ‖Δ‖, mean over starts";
 
-type Metric = fn(&StepReport) -> Option<f64>;
+type Value = fn(&StepReport) -> Option<f64>;
 
-const METRICS: [(&str, Metric); 4] = [
-    (COSINE, |s| s.cos.mean),
-    (STATE_ERROR, |s| s.state_err_after.mean),
-    ("magnitude ratio", |s| s.mag_ratio.mean),
-    ("ΔNLL median, nats", |s| s.dnll.median),
+/// The same points as the curves'.
+const METRICS: [(&str, Value); 4] = [
+    (COSINE, |s| Metric::Cosine.center(s)),
+    (STATE_ERROR, |s| Metric::StateError.center(s)),
+    ("magnitude ratio, median over starts", |s| Metric::MagnitudeRatio.center(s)),
+    ("ΔNLL, nats, median over starts", |s| Metric::DeltaNll.center(s)),
 ];

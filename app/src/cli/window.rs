@@ -56,6 +56,7 @@ fn embedded(demo: crate::demo::Demo) -> Material {
         corpus: demo.corpus,
         clips: demo.clips,
         codec: Some(demo.codec),
+        made_by: None,
         predictors: demo.predictors,
         baselines: demo.baselines,
     }
@@ -69,13 +70,24 @@ fn material(store: &Store, checkpoints: &[PathBuf], job: &JobCtx) -> anyhow::Res
     if !predictors.iter().any(|p| p.info.horizon == 1) {
         job.progress.report("Ridge predictor", 0, None, "");
         let config = PredictorConfig { kind: PredictorKind::Linear, ..PredictorConfig::default() };
-        predictors.insert(0, fit_predictor(job, &corpus, &config, None)?);
+        let mut ridge = fit_predictor(job, &corpus, &config, None)?;
+        // It lies in no file, so it has no file's hash.
+        ridge.info.hash.clear();
+        predictors.insert(0, ridge);
     }
     let first = predictors.iter().find(|p| p.info.horizon == 1).context("no predictor with horizon 1")?;
     let baselines = inject::baselines(&corpus, first);
     let codec = Codec::embedded().ok().filter(|codec| store.codec() == Some(&codec.tag()));
     let name = store.path().parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Material { name, clips: clips(store, &corpus), corpus, codec, predictors, baselines })
+    Ok(Material {
+        name,
+        clips: clips(store, &corpus),
+        corpus,
+        codec,
+        made_by: store.codec().map(|c| c.codec.clone()),
+        predictors,
+        baselines,
+    })
 }
 
 /// The checkpoints that were asked for.

@@ -6,7 +6,8 @@ use driftscope_core::predict::PredictorInfo;
 
 use crate::battery::{Battery, Voice, family};
 use crate::demo::Demo;
-use crate::window::curves::{Metric, plots};
+use crate::window::caption;
+use crate::window::curves::{Line, definitions, plots};
 
 /// `injection-KIND` for each predictor, `horizons`, and `trajectory-ID` for each voice.
 pub fn figures(battery: &Battery, demo: &Demo, seed: u64) -> Vec<FigureSpec> {
@@ -38,27 +39,33 @@ pub fn injection(info: &PredictorInfo, report: &driftscope_core::diagnose::Injec
         line_width_pt: 1.0,
         panels: plots(report, None).iter().map(|p| p.panel(|_| true)).collect(),
         caption: format!(
-            "Injection modes A–D of the {} predictor (k = {}) from {n_segments} starts of {} utterances. Cosine and state error: mean over \
-             starts, 95 % bootstrap by speaker; magnitude ratio and ΔNLL: median, 5 % to 95 % of starts. Gray: references.",
+            "Injection modes of the {} predictor (k = {}) from {n_segments} starts of {} utterances. {}. Settings: {}; seed {}. {}. Gray: references.",
             family(&info.kind),
             info.horizon,
-            report.n_utterances
+            report.n_utterances,
+            caption::modes(report),
+            caption::advance(&report.config.rollout),
+            provenance.seed,
+            caption::bands(),
         ),
         provenance,
     }
 }
 
-/// Definition cards of the per-step metrics.
+/// Definition cards of the per-step metrics, and of the modes and references that they are shown of.
 pub fn metric_definitions() -> Vec<String> {
-    Metric::ALL.iter().map(|m| format!("{}: {}", m.name(), m.definition())).collect()
+    definitions(Line::LEGEND.into_iter().filter(|line| *line != Line::Live))
 }
 
 fn horizon_definitions() -> Vec<String> {
     [
         "Horizon k: the window ends k frames before the target; the target stays the one-step Δ[t] = x[t] − x[t−1].",
         "Null: the same kind of predictor (a ridge) refitted and tested on frames shuffled in time within each utterance.",
-        "State R²: 1 − Σ‖x̂[t] − x[t]‖² / Σ‖x[t] − mean‖² of the frame that window and predicted change lead to, over the evaluation side.",
-        "Log-magnitude R²: 1 − MSE / variance of ln‖E[Δ]‖ against ln‖Δ‖, as the peer's.",
+        "State R²: 1 − Σ‖x̂[t] − x[t]‖² / Σ‖x[t] − mean‖² of the frame that window and predicted change lead to, over the evaluation side. \
+         Of a predictor it exists at k = 1 only: further away its Δ does not continue the last frame that it sees. The ridge is fitted on \
+         the frame itself, at every k.",
+        "Log-magnitude R²: 1 − MSE / variance of ln‖E[Δ]‖ against ln‖Δ‖, as the audioEngram scripts compute it. E[Δ] of a density that knows \
+         little is short, and its logarithm far too low: hence values far below 0.",
     ]
     .map(str::to_owned)
     .to_vec()

@@ -13,6 +13,7 @@ use driftscope_core::figure::{FigureError, FigureSpec, to_svg};
 
 use crate::battery::{Battery, Sound, family};
 use crate::demo::Demo;
+use crate::window::caption;
 use html::{data_uri_wav, definition_list, escape, number, table};
 
 /// The page. `specs` as [`figures`] gives them; `device` in words; `command` as typed, to do it again.
@@ -22,6 +23,10 @@ pub fn page(battery: &Battery, demo: &Demo, specs: &[FigureSpec], device: &str, 
     for spec in specs.iter().filter(|s| s.name.starts_with("injection")) {
         body.push_str(&figure(spec)?);
     }
+    body.push_str(&format!(
+        "<p class=\"faint\">In the tables, value and band are those of the figures. {}.</p>\n",
+        escape(&caption::bands())
+    ));
     for (info, report) in &battery.injections {
         body.push_str(&format!("<h3>{}, step by step</h3>\n", escape(family(&info.kind))));
         body.push_str(&tables::injection(report));
@@ -117,6 +122,7 @@ fn definitions(specs: &[FigureSpec]) -> Vec<String> {
             all.push(definition.clone());
         }
     }
+    all.push("Advance ratio: ‖Δ̂ that the state advanced by‖ / ‖Δ‖, with magnitude rule and α applied and noise not.".to_owned());
     all.push(
         "Mel distance: mean |ln max(mel, 1e-5) − ln max(mel̂, 1e-5)| over 80 mel bands of the power spectrum; of the decoded truth from \
          the recording, of everything else from the decoded truth."

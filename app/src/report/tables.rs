@@ -1,75 +1,67 @@
 //! The numbers of the page.
 
-use driftscope_core::diagnose::{Evaluation, InjectionReport, StepReport, Summary};
+use driftscope_core::diagnose::{Band, Evaluation, InjectionReport};
 
 use super::html::{number, table_with_head};
+use crate::window::curves::{Average, plots, table_steps};
 
-/// Modes × steps for each quantity, with the reference lines below.
+/// Modes × steps for each quantity, with the reference lines below: the points and bands of the curves.
 pub(super) fn injection(report: &InjectionReport) -> String {
-    let n_steps = report.modes.first().map_or(0, |m| m.per_step.len());
-    let steps: Vec<usize> = [1, 2, 4, 8, 12].into_iter().filter(|s| *s < n_steps).chain([n_steps]).collect();
-    let lines = &report.references;
-    let references = |title: &str| -> Vec<(&str, Vec<Option<f64>>)> {
-        let some = |values: &[f64]| values.iter().copied().map(Some).collect();
-        match title {
-            "cosine" => vec![
-                ("time-shuffled null", some(&lines.null_cos)),
-                ("skyline (trained directly)", lines.skyline_cos.clone()),
-                ("ridge (fitted directly)", some(&lines.ridge_cos)),
-            ],
-            "state error" => vec![
-                ("ridge (fitted directly)", some(&lines.ridge_state_err)),
-                ("persistence", some(&lines.persistence_state_err)),
-                ("climatology", vec![Some(lines.climatology_state_err); n_steps]),
-                ("√2·σ", vec![Some(lines.sqrt2_sigma_state_err); n_steps]),
-            ],
-            _ => Vec::new(),
-        }
-    };
+    let steps = table_steps(report.modes.first().map_or(0, |m| m.per_step.len()));
     let mut text = String::new();
-    for quantity in &QUANTITIES {
-        let title = quantity.0;
-        let mut rows = vec![std::iter::once(title.to_owned()).chain(steps.iter().map(|s| format!("step {s}"))).collect::<Vec<_>>()];
+    for plot in plots(report, None) {
+        let metric = plot.metric;
+        let mut rows = vec![head(metric.name(), metric.average(), &steps)];
         for mode in &report.modes {
-            let cells = steps.iter().map(|step| mode.per_step.get(step - 1).map_or_else(String::new, |s| cell(quantity, s)));
+            let cells = steps.iter().filter_map(|step| mode.per_step.get(step - 1));
+            let cells = cells.map(|s| cell(metric.center(s), metric.spread(s), metric.summary(s).n_nonfinite));
             rows.push(std::iter::once(mode.name.replace('_', " ")).chain(cells).collect());
         }
-        for (name, values) in references(title) {
-            let cells = steps.iter().map(|step| number(values.get(step - 1).copied().flatten()));
-            rows.push(std::iter::once(name.to_owned()).chain(cells).collect());
+        for curve in plot.curves.iter().filter(|c| !c.line.is_rollout() && !c.line.is_level()) {
+            let at = |step: &usize| cell(curve.values.get(step - 1).copied().flatten(), curve.bands.get(step - 1).copied().flatten(), 0);
+            rows.push(std::iter::once(curve.line.name().to_owned()).chain(steps.iter().map(at)).collect());
         }
         text.push_str(&table_with_head(&rows));
     }
+    text.push_str(&advance_ratio(report, &steps));
     text
 }
 
-/// A quantity of the tables: its title, the key of its band, where it is, and the average that does it justice.
-type Quantity = (&'static str, &'static str, fn(&StepReport) -> &Summary, fn(&Summary) -> Option<f64>);
+/// How far the state moved, which magnitude rule and α decide; it has no curve.
+fn advance_ratio(report: &InjectionReport, steps: &[usize]) -> String {
+    let average = Average::Median;
+    let mut rows = vec![head("Advance ratio", average, steps)];
+    for mode in &report.modes {
+        let cells = steps.iter().filter_map(|step| mode.per_step.get(step - 1)).map(|s| &s.advance_ratio);
+        let cells = cells.map(|s| cell(average.center(s), Average::quantiles(s), s.n_nonfinite));
+        rows.push(std::iter::once(mode.name.replace('_', " ")).chain(cells).collect());
+    }
+    table_with_head(&rows)
+}
 
-const QUANTITIES: [Quantity; 5] = [
-    ("cosine", "cos", |s| &s.cos, |s| s.mean),
-    ("state error", "state_err_after", |s| &s.state_err_after, |s| s.mean),
-    ("magnitude ratio", "mag_ratio", |s| &s.mag_ratio, |s| s.mean),
-    ("advance ratio", "", |s| &s.advance_ratio, |s| s.mean),
-    ("ΔNLL (median), nats", "", |s| &s.dnll, |s| s.median),
-];
+fn head(name: &str, average: Average, steps: &[usize]) -> Vec<String> {
+    let of = match average {
+        Average::Mean => "mean",
+        Average::Median => "median",
+    };
+    std::iter::once(format!("{name}, {of}")).chain(steps.iter().map(|s| format!("step {s}"))).collect()
+}
 
 /// `0.412 [0.400, 0.430] (2 not finite)`.
-fn cell((_, key, summary, center): &Quantity, step: &StepReport) -> String {
-    let summary = summary(step);
-    let mut text = number(center(summary));
-    if let Some(band) = step.bands.get(*key).copied().flatten() {
-        text.push_str(&format!(" [{}, {}]", number(Some(band.low)), number(Some(band.high))));
+fn cell(center: Option<f64>, band: Option<Band>, n_nonfinite: usize) -> String {
+    let mut text = number(center);
+    if let Some(Band { low, high }) = band {
+        text.push_str(&format!(" [{}, {}]", number(Some(low)), number(Some(high))));
     }
-    if summary.n_nonfinite > 0 {
-        text.push_str(&format!(" ({} not finite)", summary.n_nonfinite));
+    if n_nonfinite > 0 {
+        text.push_str(&format!(" ({n_nonfinite} not finite)"));
     }
     text
 }
 
 /// One row a predictor.
 pub(super) fn evaluation(evaluation: &Evaluation) -> String {
-    let head = ["predictor", "k", "n", "cosine", "null", "ridge", "state R²", "ΔNLL median", "trimmed mean", "5 %", "95 %", "ln‖Δ‖ R²"];
+    let head = ["predictor", "k", "n", "cosine", "null", "ridge", "state R²", "ΔNLL median", "5 %", "95 %", "trimmed mean", "ln‖Δ‖ R²"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for h in &evaluation.horizons {
         let (cos, dnll) = (&h.eval.cos, &h.eval.dnll);
@@ -84,9 +76,9 @@ pub(super) fn evaluation(evaluation: &Evaluation) -> String {
             number(Some(h.ridge_cos)),
             number(h.eval.state_r2),
             number(dnll.median),
-            number(dnll.trimmed_mean),
             number(dnll.q05),
             number(dnll.q95),
+            number(dnll.trimmed_mean),
             number(h.eval.logmag_r2),
         ]);
     }

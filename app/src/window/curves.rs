@@ -54,6 +54,31 @@ impl Metric {
         }
     }
 
+    /// Its numbers of a step.
+    pub fn summary(self, step: &StepReport) -> &Summary {
+        match self {
+            Self::Cosine => &step.cos,
+            Self::StateError => &step.state_err_after,
+            Self::MagnitudeRatio => &step.mag_ratio,
+            Self::DeltaNll => &step.dnll,
+        }
+    }
+
+    /// The point of a step: what curves, tables and figures all show.
+    pub fn center(self, step: &StepReport) -> Option<f64> {
+        self.average().center(self.summary(step))
+    }
+
+    /// The band around it.
+    pub fn spread(self, step: &StepReport) -> Option<Band> {
+        let named = |name: &str| step.bands.get(name).copied().flatten();
+        match (self.average(), self) {
+            (Average::Mean, Self::StateError) => named("state_err_after"),
+            (Average::Mean, _) => named("cos"),
+            (Average::Median, _) => Average::quantiles(self.summary(step)),
+        }
+    }
+
     /// What is shown of the starts.
     pub fn average(self) -> Average {
         match self {
@@ -94,6 +119,32 @@ pub enum Average {
     Mean,
     /// Median, with the 5 % and 95 % quantiles: where a few starts rule the mean.
     Median,
+}
+
+impl Average {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Mean, Self::Median];
+
+    /// The point that stands for a sample.
+    pub fn center(self, summary: &Summary) -> Option<f64> {
+        match self {
+            Self::Mean => summary.mean,
+            Self::Median => summary.median,
+        }
+    }
+
+    /// The band of a median.
+    pub fn quantiles(summary: &Summary) -> Option<Band> {
+        Some(Band { low: summary.q05?, high: summary.q95? })
+    }
+
+    /// Point and band in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Mean => "mean over starts, band 95 % bootstrap by speaker",
+            Self::Median => "median over starts, band 5 % to 95 % of starts",
+        }
+    }
 }
 
 /// A curve or reference line.
@@ -195,10 +246,25 @@ impl Line {
     pub fn stroke(self) -> Stroke {
         match self {
             Self::Teacher | Self::Periodic | Self::OneShot | Self::Free | Self::Live | Self::Persistence => Stroke::Solid,
-            Self::Skyline => Stroke::Dashed,
-            Self::Climatology | Self::Ridge => Stroke::ShortDashed,
+            Self::Skyline | Self::Ridge => Stroke::Dashed,
+            Self::Climatology => Stroke::ShortDashed,
             Self::Null | Self::Sqrt2Sigma | Self::Chance | Self::One | Self::Zero => Stroke::Dotted,
         }
+    }
+
+    /// A rollout's own line, in contrast to what it is read against.
+    pub fn is_rollout(self) -> bool {
+        matches!(self, Self::Teacher | Self::Periodic | Self::OneShot | Self::Free | Self::Live)
+    }
+
+    /// There at some steps only: where there is no value, none went missing.
+    pub fn is_sparse(self) -> bool {
+        self == Self::Skyline
+    }
+
+    /// A constant of the axis: zero, one.
+    pub fn is_level(self) -> bool {
+        matches!(self, Self::One | Self::Zero)
     }
 
     fn of_mode(mode: &ModeReport) -> Option<Self> {
@@ -242,17 +308,17 @@ impl Curve {
         let steps = &mode.per_step;
         Self {
             line,
-            values: steps.iter().map(|s| center(metric, s)).collect(),
-            bands: steps.iter().map(|s| spread(metric, s)).collect(),
-            n: steps.iter().map(|s| summary(metric, s).n).collect(),
-            n_nonfinite: steps.iter().map(|s| summary(metric, s).n_nonfinite).collect(),
+            values: steps.iter().map(|s| metric.center(s)).collect(),
+            bands: steps.iter().map(|s| metric.spread(s)).collect(),
+            n: steps.iter().map(|s| metric.summary(s).n).collect(),
+            n_nonfinite: steps.iter().map(|s| metric.summary(s).n_nonfinite).collect(),
         }
     }
 
     /// `step 16: 0.42 [0.40, 0.45], n = 48` without the step.
     pub fn readout(&self, step_idx: usize) -> String {
         let Some(value) = self.values.get(step_idx).copied().flatten() else {
-            return "not a number".into();
+            return if self.line.is_sparse() { "none at this horizon" } else { "not a number" }.into();
         };
         let mut text = format!("{value:.3}");
         if let Some(band) = self.bands[step_idx] {
@@ -308,13 +374,12 @@ impl CurvePlot {
             y_label: self.metric.axis().into(),
             y_scale: self.metric.scale(),
             series,
-            guides: Vec::new(),
+            ..Panel::default()
         }
     }
 }
 
 fn series(curve: &Curve) -> Series {
-    let color = theme::line_color(curve.line);
     let value = |v: Option<f64>| v.unwrap_or(f64::NAN);
     let band = curve.bands.iter().any(Option::is_some).then(|| figure::Band {
         low: curve.bands.iter().map(|b| value(b.map(|b| b.low))).collect(),
@@ -322,11 +387,28 @@ fn series(curve: &Curve) -> Series {
     });
     Series {
         name: curve.line.name().into(),
-        color: [color.r(), color.g(), color.b()],
+        color: theme::line_rgb(curve.line),
         stroke: curve.line.stroke(),
-        points: curve.values.iter().enumerate().map(|(i, v)| [(i + 1) as f64, value(*v)]).collect(),
+        points: curve
+            .values
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| v.is_some() || !curve.line.is_sparse())
+            .map(|(i, v)| [(i + 1) as f64, value(*v)])
+            .collect(),
         band,
     }
+}
+
+/// Definition cards of all metrics and of `lines`, `"name: what it is"`.
+pub fn definitions(lines: impl Iterator<Item = Line>) -> Vec<String> {
+    let metrics = Metric::ALL.iter().map(|m| format!("{}: {}", m.name(), m.definition()));
+    metrics.chain(lines.map(|l| format!("{}: {}", l.name(), l.explanation()))).collect()
+}
+
+/// Steps worth a column of a table: the first two, those before and after mode B puts the truth back, and the last.
+pub fn table_steps(n_steps: usize) -> Vec<usize> {
+    [1, 2, 4, 5, 8, 9, 12, 13].into_iter().filter(|s| *s < n_steps).chain([n_steps]).collect()
 }
 
 /// All plots of a report; with `live`, that rollout's single start is among them.
@@ -382,33 +464,5 @@ fn live_curve(metric: Metric, live: &Rollout, median_delta_norm: f64) -> Curve {
         n: values.iter().map(|v| usize::from(v.is_some())).collect(),
         n_nonfinite: values.iter().map(|v| usize::from(v.is_none())).collect(),
         values,
-    }
-}
-
-fn summary(metric: Metric, step: &StepReport) -> &Summary {
-    match metric {
-        Metric::Cosine => &step.cos,
-        Metric::StateError => &step.state_err_after,
-        Metric::MagnitudeRatio => &step.mag_ratio,
-        Metric::DeltaNll => &step.dnll,
-    }
-}
-
-fn center(metric: Metric, step: &StepReport) -> Option<f64> {
-    match metric.average() {
-        Average::Mean => summary(metric, step).mean,
-        Average::Median => summary(metric, step).median,
-    }
-}
-
-fn spread(metric: Metric, step: &StepReport) -> Option<Band> {
-    let named = |name: &str| step.bands.get(name).copied().flatten();
-    match (metric.average(), metric) {
-        (Average::Mean, Metric::StateError) => named("state_err_after"),
-        (Average::Mean, _) => named("cos"),
-        (Average::Median, _) => {
-            let summary = summary(metric, step);
-            Some(Band { low: summary.q05?, high: summary.q95? })
-        }
     }
 }

@@ -2,19 +2,23 @@
 //!
 //! Runs on its own thread: a file dialog may stay open for as long as the user likes, and rendering takes a moment.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use driftscope_core::figure::{self, FigureSpec, Provenance, Width};
 
+use super::caption;
 use super::command::ExportFolder;
-use super::curves::{Line, Metric};
+use super::curves::{Line, definitions};
 use super::session::Session;
 use super::state::{Notice, State};
 use super::worker::{Delivery, Desk, Rolled};
 
 /// Where figures go when nobody is asked.
 const DEFAULT_FOLDER: &str = "driftscope-figures";
+
+/// Held from the choice of a free name until its files are there, so that two exports never choose the same.
+static WRITING: Mutex<()> = Mutex::new(());
 
 /// Starts writing what `state` shows; the outcome is delivered as a notice.
 pub(super) fn start(state: &State, folder: ExportFolder, desk: Desk) {
@@ -25,11 +29,9 @@ pub(super) fn start(state: &State, folder: ExportFolder, desk: Desk) {
     let hidden = state.hidden.clone();
     let reply = desk.clone();
     let work = move || {
-        let Some(folder) = resolve(folder) else { return };
-        let spec = figure_spec(&session, &rolled, |line| !hidden.contains(&line));
-        let notice = match figure::write(&spec, &folder) {
-            Ok(files) => Notice::Done(said(&files)),
-            Err(error) => Notice::Problem(format!("The figure was not written: {error}")),
+        let notice = match resolve(folder) {
+            Some(folder) => write(figure_spec(&session, &rolled, |line| !hidden.contains(&line)), &folder),
+            None => Notice::Done(not_chosen()),
         };
         reply.deliver(Delivery::Notice(notice));
     };
@@ -38,13 +40,40 @@ pub(super) fn start(state: &State, folder: ExportFolder, desk: Desk) {
     }
 }
 
+/// Writes under a name that no earlier figure has.
+fn write(mut spec: FigureSpec, folder: &Path) -> Notice {
+    let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    spec.name = free_name(&spec.name, folder);
+    match std::path::absolute(folder).map_err(|e| e.to_string()).and_then(|f| figure::write(&spec, &f).map_err(|e| e.to_string())) {
+        Ok(files) => Notice::Done(said(&files)),
+        Err(error) => Notice::Problem(format!("The figure was not written: {error}")),
+    }
+}
+
+/// `stem`, else `stem-2`, `stem-3`, …: the first of which nothing lies in `folder`.
+fn free_name(stem: &str, folder: &Path) -> String {
+    let taken = |name: &String| ["svg", "png", "csv"].iter().any(|extension| folder.join(format!("{name}.{extension}")).exists());
+    let numbered = (2..).map(|n: u64| format!("{stem}-{n}"));
+    std::iter::once(stem.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_else(|| stem.to_owned())
+}
+
+/// A dialog that was closed and one that could not be opened look the same from here.
+fn not_chosen() -> String {
+    let folder = std::path::absolute(DEFAULT_FOLDER).unwrap_or_else(|_| DEFAULT_FOLDER.into());
+    format!(
+        "No folder was chosen. If no dialog opened, this system has none to offer (it takes a desktop portal or zenity): \"Export figure\" \
+         writes to {} without one.",
+        folder.display()
+    )
+}
+
 fn said(files: &[PathBuf]) -> String {
     let names: Vec<_> = files.iter().filter_map(|f| f.file_name()).map(|n| n.to_string_lossy()).collect();
     let folder = files.first().and_then(|f| f.parent()).map_or_else(String::new, |f| f.display().to_string());
-    format!("Wrote {} to {folder}.", names.join(", "))
+    format!("Wrote {} to {folder}", names.join(", "))
 }
 
-/// `None` when the user closed the dialog.
+/// `None` when the user closed the dialog, or there is none.
 fn resolve(folder: ExportFolder) -> Option<PathBuf> {
     match folder {
         ExportFolder::Default => Some(PathBuf::from(DEFAULT_FOLDER)),
@@ -59,31 +88,68 @@ fn figure_spec(session: &Arc<Session>, rolled: &Rolled, shown: impl Fn(Line) -> 
     let utterance = session.corpus.utterances.get(choice.utterance).map_or("", |u| u.id.as_str());
     let predictor = &session.predictors[choice.predictor].info;
     FigureSpec {
-        name: format!("rollout-{utterance}-{}", choice.t0),
+        name: format!("rollout-{}-{}", utterance.replace(['/', '\\', ':', '\0'], "_"), choice.t0),
         width: Width::DoubleColumn,
         row_height_mm: 55.0,
         columns: 2,
         font_size_pt: 8.0,
         line_width_pt: 1.0,
         panels: rolled.plots.iter().map(|p| p.panel(shown)).collect(),
-        caption: format!(
-            "Injection modes A–D averaged over {} starts of {} utterances, and the live rollout from frame {} of {utterance}; predictor {} \
-             (k = {}), magnitude rule {:?}, α = {}.",
-            session.population.len(),
-            rolled.report.n_utterances,
-            choice.t0,
-            predictor.kind,
-            predictor.horizon,
-            choice.config.rule,
-            choice.config.alpha,
-        ),
+        caption: caption_of(session, rolled),
         provenance: Provenance {
             store: session.corpus.source.clone(),
             checkpoint: predictor.hash.clone(),
             codec: session.codec.as_ref().map_or_else(String::new, |c| c.tag().weights_hash),
             seed: session.ctx.seed,
             version: env!("CARGO_PKG_VERSION").into(),
-            definitions: Metric::ALL.iter().map(|m| format!("{}: {}", m.name(), m.definition())).collect(),
+            definitions: definitions(Line::LEGEND.into_iter().filter(|line| shown(*line))),
         },
+    }
+}
+
+/// Everything that shaped the curves, so that whoever finds the figure can make it again.
+fn caption_of(session: &Session, rolled: &Rolled) -> String {
+    let choice = &rolled.choice;
+    let utterance = session.corpus.utterances.get(choice.utterance).map_or("", |u| u.id.as_str());
+    let predictor = &session.predictors[choice.predictor].info;
+    format!(
+        "Live: the rollout from frame {} ({:.2} s) of utterance {utterance} ({}). {}; over {} starts of {} utterances of {}. Predictor: {}, \
+         k = {}, window {}. Settings: {}; seed {}. {}. Gray: references.",
+        choice.t0,
+        choice.t0 as f64 * session.frame_sec(),
+        caption::plan(&rolled.live.schedule),
+        caption::modes(&rolled.report),
+        session.population.len(),
+        rolled.report.n_utterances,
+        session.name,
+        predictor.kind,
+        predictor.horizon,
+        predictor.window,
+        caption::advance(&choice.config),
+        session.ctx.seed,
+        caption::bands(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_earlier_figure_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = FigureSpec {
+            name: "rollout-a-7".into(),
+            panels: vec![figure::Panel {
+                guides: vec![figure::Guide { name: "one".into(), color: [0; 3], stroke: figure::Stroke::Solid, y: 1.0 }],
+                ..Default::default()
+            }],
+            ..FigureSpec::default()
+        };
+        for wanted in ["rollout-a-7.png", "rollout-a-7-2.png", "rollout-a-7-3.png"] {
+            let Notice::Done(sentence) = write(spec.clone(), folder.path()) else { panic!("not written") };
+            assert!(sentence.contains(wanted) && sentence.contains(&*folder.path().to_string_lossy()), "{sentence}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 9);
     }
 }

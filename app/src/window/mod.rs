@@ -4,6 +4,7 @@
 //! takes in what the [`worker`] delivers; [`App::ui`](eframe::App::ui) only draws. Nothing is computed here that the command
 //! line cannot compute.
 
+pub mod caption;
 pub mod command;
 pub mod curves;
 pub mod drawing;
@@ -13,6 +14,7 @@ pub mod panels;
 pub mod picture;
 mod player;
 pub mod session;
+mod signals;
 pub mod source;
 pub mod state;
 pub mod theme;
@@ -60,6 +62,7 @@ pub fn open(options: WindowOptions) -> anyhow::Result<()> {
         app.started = started;
         app.device = device.description;
         app.drawings = Drawings::new(cc.wgpu_render_state.as_ref());
+        signals::close_on_request(&cc.egui_ctx)?;
         Ok(Box::new(app))
     };
     // eframe's error is not Sync on every platform, hence the text.

@@ -20,6 +20,8 @@ pub struct Session {
     pub clips: Vec<AudioClip>,
     /// The codec that made the latents; without it nothing can be heard.
     pub codec: Option<Codec>,
+    /// Why nothing can be heard, where there is no codec.
+    pub unheard: String,
     /// All predictors, those for longer horizons (the skyline) too.
     pub predictors: Vec<Predictor>,
     /// What ΔNLL is taken against.
@@ -43,8 +45,10 @@ pub struct Material {
     pub corpus: Corpus,
     /// The recordings, in the corpus's order; empty where there are none.
     pub clips: Vec<AudioClip>,
-    /// The codec that made the latents.
+    /// The codec that made the latents, where it is here.
     pub codec: Option<Codec>,
+    /// What the store calls the codec that made them.
+    pub made_by: Option<String>,
     /// All predictors.
     pub predictors: Vec<Predictor>,
     /// What ΔNLL is taken against.
@@ -59,7 +63,7 @@ const POPULATION: SegmentConfig = SegmentConfig { n_utterances: 16, segments_per
 impl Session {
     /// Draws the starts, computes their reference lines and the principal components.
     pub fn prepare(ctx: &JobCtx, material: Material) -> anyhow::Result<Self> {
-        let Material { name, corpus, clips, codec, predictors, baselines } = material;
+        let Material { name, corpus, clips, codec, made_by, predictors, baselines } = material;
         anyhow::ensure!(!corpus.utterances.is_empty(), "{name} holds no utterances; a session needs at least one");
         let first = predictors.iter().find(|p| p.info.horizon == 1);
         let Some(first) = first else { anyhow::bail!("{name} has no predictor with horizon 1; rollouts need one") };
@@ -77,6 +81,7 @@ impl Session {
             corpus,
             clips,
             codec,
+            unheard: unheard(made_by.as_deref()),
             predictors,
             baselines,
             pca,
@@ -84,6 +89,11 @@ impl Session {
             references,
             ctx: JobCtx { progress: Progress::default(), ..ctx.clone() },
         })
+    }
+
+    /// Nothing was there to roll out with, so a ridge was fitted; it lies in no file, and so has no hash.
+    pub fn has_makeshift_predictor(&self) -> bool {
+        matches!(self.predictors.as_slice(), [only] if only.info.kind == "linear" && only.info.hash.is_empty())
     }
 
     /// Frames of an utterance; 0 for an unknown one.
@@ -101,5 +111,12 @@ impl Session {
         let window = self.predictors.get(predictor)?.info.window;
         let last = self.n_frames(utterance).checked_sub(n_steps)?;
         (window <= last).then_some((window, last))
+    }
+}
+
+fn unheard(made_by: Option<&str>) -> String {
+    match made_by.filter(|name| !name.is_empty()) {
+        Some(name) => format!("made by another codec ({name}); there is no decoder here, so nothing can be heard"),
+        None => "the store does not say which codec made it; there is no decoder here, so nothing can be heard".into(),
     }
 }

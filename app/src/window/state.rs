@@ -70,7 +70,7 @@ pub enum SoundState<'a> {
     /// On its way.
     Computing,
     /// There is none, and why.
-    Absent(&'static str),
+    Absent(&'a str),
 }
 
 /// Everything the panels read.
@@ -177,7 +177,7 @@ impl State {
             return SoundState::Absent("this store has no recordings beside it");
         }
         if source != Source::Original && session.codec.is_none() {
-            return SoundState::Absent("this store names no codec that could decode it");
+            return SoundState::Absent(&session.unheard);
         }
         match self.sounds.get(&source) {
             Some(sound) if self.belongs(sound) => SoundState::Ready(sound),

@@ -14,15 +14,10 @@ const fn rgb([r, g, b]: palette::Rgb) -> Color32 {
     Color32::from_rgb(r, g, b)
 }
 
-const ORANGE: Color32 = rgb(palette::ORANGE);
-const SKY_BLUE: Color32 = rgb(palette::SKY_BLUE);
-const BLUISH_GREEN: Color32 = rgb(palette::BLUISH_GREEN);
 const YELLOW: Color32 = rgb(palette::YELLOW);
 const BLUE: Color32 = rgb(palette::BLUE);
 const VERMILLION: Color32 = rgb(palette::VERMILLION);
 const REDDISH_PURPLE: Color32 = rgb(palette::REDDISH_PURPLE);
-const GRAY: Color32 = rgb(palette::GRAY);
-const LIGHT_GRAY: Color32 = rgb(palette::LIGHT_GRAY);
 
 /// Size of the window at first start.
 pub const WINDOW_SIZE: [f32; 2] = [1280.0, 800.0];
@@ -37,7 +32,7 @@ pub const AXIS_SHARE: f32 = 0.7;
 /// Space between groups of widgets, points.
 pub const GAP: f32 = 8.0;
 /// Width of the library on the left.
-pub const LIBRARY_WIDTH: f32 = 178.0;
+pub const LIBRARY_WIDTH: f32 = 204.0;
 /// Width of the inspector on the right.
 pub const INSPECTOR_WIDTH: f32 = 222.0;
 /// Width of the lane names at the left of the timeline.
@@ -54,8 +49,18 @@ pub const STEP_STRIP_HEIGHT: f32 = 20.0;
 pub const WAVE_SHARE: f32 = 0.38;
 /// Amplitude that fills a lane's height when nothing is louder.
 pub const QUIETEST_FULL_HEIGHT: f32 = 0.01;
-/// Points between the marks of a curve's step axis below which labels fade out.
-pub const STEP_LABEL_SPACING: [f32; 2] = [14.0, 22.0];
+/// Points between the marks of an axis below which labels fade out; the marks are chosen to stay apart, so nearly never.
+pub const LABEL_SPACING: [f32; 2] = [8.0, 10.0];
+/// Points of height for each label of a y axis.
+pub const Y_LABEL_PITCH: f32 = 21.0;
+/// Points of width for each label of an x axis.
+pub const X_LABEL_PITCH: f32 = 46.0;
+/// Height of an x axis with its label, and width of a y axis with labels of a few digits: reserved from the first frame on.
+pub const AXIS_SIZE: [f32; 2] = [34.0, 38.0];
+/// Width of a y axis that has a label, too.
+pub const LABELLED_Y_AXIS: f32 = 50.0;
+/// The narrowest trajectory plot.
+pub const SMALLEST_PLANE: f32 = 180.0;
 /// Space between lanes.
 pub const LANE_GAP: f32 = 4.0;
 /// Share of the center's height for the timeline.
@@ -70,12 +75,14 @@ pub const SMALL_TEXT: f32 = 10.5;
 pub const TEXT: f32 = 12.5;
 /// Space above and below the curves, as a share of their range.
 pub const PLOT_MARGIN: f64 = 0.08;
+/// Room that the spread of single starts may take above and below the curves, as a share of their range.
+pub const SPREAD_ROOM: f64 = 0.6;
 /// The same for curves without a range, in the axis's unit.
 pub const SMALLEST_MARGIN: f64 = 0.02;
 /// Width of curves of averages.
 pub const CURVE_WIDTH: f32 = 1.6;
 /// Width of the live curve.
-pub const LIVE_WIDTH: f32 = 2.4;
+pub const LIVE_WIDTH: f32 = 1.8;
 /// Width of reference lines.
 pub const REFERENCE_WIDTH: f32 = 1.2;
 /// Width of cursor and start lines.
@@ -117,20 +124,29 @@ pub fn source_color(source: Source, visuals: &egui::Visuals) -> Color32 {
     match source {
         Source::Truth | Source::Original => ink(visuals),
         Source::Rollout => VERMILLION,
-        Source::Slow75 | Source::Slow50 | Source::Slow25 => SKY_BLUE,
+        Source::Slow75 => rgb(palette::SLOW[0]),
+        Source::Slow50 => rgb(palette::SLOW[1]),
+        Source::Slow25 => rgb(palette::SLOW[2]),
         Source::WrongDirection => REDDISH_PURPLE,
         Source::Stationary => YELLOW,
     }
 }
 
-/// The one color of a curve. The live rollout and mode D are the same thing, once for one start and once on average.
-pub fn line_color(line: Line) -> Color32 {
+/// The one color of a curve. Averages are in color; the live rollout, a single start, and the skyline are in ink.
+pub fn line_color(line: Line, visuals: &egui::Visuals) -> Color32 {
+    if matches!(line, Line::Live | Line::Skyline) { ink(visuals) } else { rgb(line_rgb(line)) }
+}
+
+/// The same on paper.
+pub fn line_rgb(line: Line) -> palette::Rgb {
+    use palette::{BLACK, BLUE, BLUISH_GREEN, GRAY, LIGHT_GRAY, ORANGE, VERMILLION};
     match line {
         Line::Teacher => BLUE,
         Line::Periodic => BLUISH_GREEN,
         Line::OneShot => ORANGE,
-        Line::Free | Line::Live => VERMILLION,
-        Line::Null | Line::Skyline | Line::Ridge | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma => GRAY,
+        Line::Free => VERMILLION,
+        Line::Live | Line::Skyline => BLACK,
+        Line::Null | Line::Ridge | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma => GRAY,
         Line::Chance | Line::One | Line::Zero => LIGHT_GRAY,
     }
 }

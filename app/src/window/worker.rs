@@ -104,6 +104,16 @@ pub struct Worker {
     deliveries: Receiver<Delivery>,
     desk: Desk,
     cancel: Cancel,
+    /// Stops loading, and whatever the session does.
+    closed: Cancel,
+}
+
+impl Drop for Worker {
+    /// The lane is waited for, and should not be long.
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        self.closed.cancel();
+    }
 }
 
 impl std::fmt::Debug for Worker {
@@ -119,8 +129,9 @@ impl Worker {
         let desk = Desk { sender, wake: Arc::new(wake) };
         let mut bench = Bench { desk: desk.clone(), player_rate_hz, session: None, made: BTreeMap::new() };
         let lane = Lane::start("interactive", move |request| bench.serve(request))?;
+        let closed = ctx.cancel.clone();
         lane.request(Request::Load(loader, ctx));
-        Ok(Self { lane, deliveries, desk, cancel: Cancel::default() })
+        Ok(Self { lane, deliveries, desk, cancel: Cancel::default(), closed })
     }
 
     /// Asks for the choice's rollout, curves and sounds; what was asked before and is not yet made is dropped.

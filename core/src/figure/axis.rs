@@ -4,23 +4,28 @@ use super::Scale;
 
 /// An axis of one panel: what part of the numbers it shows, and where its ticks stand.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Axis {
-    pub(super) scale: Scale,
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub struct Axis {
+    /// Scale.
+    pub scale: Scale,
+    /// Lower end; positive on a logarithmic scale.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
 }
 
 /// A labelled tick; minor ticks have an empty label.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Tick {
-    pub(super) value: f64,
-    pub(super) label: String,
+pub struct Tick {
+    /// Where it stands.
+    pub value: f64,
+    /// What stands beside it.
+    pub label: String,
 }
 
 impl Axis {
     /// The axis that shows all `values` (those that are finite, and positive on a logarithmic scale) with `padding`, a fraction of
     /// the range, at both ends.
-    pub(super) fn around(values: impl Iterator<Item = f64>, scale: Scale, padding: f64) -> Self {
+    pub fn around(values: impl Iterator<Item = f64>, scale: Scale, padding: f64) -> Self {
         let shown = values.filter(|v| is_shown(*v, scale)).map(|v| forward(v, scale));
         let (low, high) = shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let (low, high) = match (low <= high, high - low) {
@@ -36,20 +41,23 @@ impl Axis {
     }
 
     /// Where a value lies, 0 at the low end and 1 at the high; `None` for one that cannot be drawn.
-    pub(super) fn position(&self, value: f64) -> Option<f64> {
+    pub fn position(&self, value: f64) -> Option<f64> {
         is_shown(value, self.scale).then(|| {
             let (low, high) = (forward(self.low, self.scale), forward(self.high, self.scale));
             (forward(value, self.scale) - low) / (high - low)
         })
     }
 
-    /// At most about `most` labelled ticks (at least two where the range has them), and the minor ones of a logarithmic scale.
-    pub(super) fn ticks(&self, most: usize) -> Vec<Tick> {
-        let most = most.max(2);
-        match self.scale {
+    /// At most about `most` labelled ticks, but at least two, and the minor ones of a logarithmic scale.
+    pub fn ticks(&self, most: usize) -> Vec<Tick> {
+        let ticks = |most| match self.scale {
             Scale::Linear => linear_ticks(self.low, self.high, most),
             Scale::Log10 => log_ticks(self.low, self.high, most),
-        }
+        };
+        let most = most.max(2);
+        // Of a coarse step a single multiple may fall into the range, and one label says nothing of the scale.
+        let legible = |ticks: &Vec<Tick>| ticks.iter().filter(|t| !t.label.is_empty()).count() > 1;
+        (most..most + 4).map(ticks).find(legible).unwrap_or_else(|| ticks(most))
     }
 }
 
@@ -143,6 +151,11 @@ fn superscript(exponent: i32) -> String {
     exponent.to_string().chars().map(|c| c.to_digit(10).map_or('⁻', |digit| DIGITS[digit as usize])).collect()
 }
 
+/// A number beside a mark, in about two digits.
+pub(super) fn short(value: f64) -> String {
+    minus(&if value.abs() < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") })
+}
+
 /// The minus sign in place of the hyphen, and no negative zero.
 fn minus(number: &str) -> String {
     match number.strip_prefix('-') {
@@ -177,6 +190,21 @@ mod tests {
             (100.0, 110.0, Scale::Log10, 3, vec!["100", "105", "110"]),
         ] {
             assert_eq!(labels(low, high, scale, most), expected, "{low}..{high} {scale:?}");
+        }
+    }
+
+    #[test]
+    fn every_range_has_two_labels() {
+        for scale in [Scale::Linear, Scale::Log10] {
+            for i in 0..400 {
+                let low = 0.011 * 1.037_f64.powi(i);
+                for factor in [1.03, 1.2, 1.7, 2.9, 3.3, 9.7, 11.0, 30.0, 99.0, 1200.0] {
+                    for most in [2, 3, 4, 6] {
+                        let labels = labels(low, low * factor, scale, most);
+                        assert!(labels.len() > 1, "{low}..{} {scale:?} {most}: {labels:?}", low * factor);
+                    }
+                }
+            }
         }
     }
 

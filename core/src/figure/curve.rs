@@ -13,12 +13,14 @@ pub(super) struct Missing {
 }
 
 /// Why a point cannot be drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum MissingKind {
     /// NaN or infinite.
     NotFinite,
     /// Zero or negative on a logarithmic axis.
     NotPositive,
+    /// Finite, but below the panel's floor.
+    Below(f64),
 }
 
 /// Unbroken runs of points, in pt.

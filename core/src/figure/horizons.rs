@@ -1,5 +1,6 @@
 //! Teacher-forced metrics against the horizon, one curve a family.
 
+use super::axis::short;
 use super::palette::{BLUE, GRAY, REDDISH_PURPLE, Rgb, VERMILLION};
 use super::{Band, FigureSpec, Guide, Panel, Provenance, Series, Stroke, Width};
 use crate::diagnose::{Evaluation, HorizonReport};
@@ -28,7 +29,7 @@ pub fn horizons(name: &str, evaluation: &Evaluation, provenance: Provenance) -> 
         panel(
             "Direction cosine",
             "cosine",
-            |h| h.eval.cos.mean,
+            |h| Some(h.eval.cos.mean.unwrap_or(f64::NAN)),
             Some("cos"),
             vec![gray("Null", Stroke::Dotted, |h| Some(h.null_cos)), gray("Ridge", Stroke::Dashed, |h| Some(h.ridge_cos))],
             "No direction",
@@ -36,13 +37,17 @@ pub fn horizons(name: &str, evaluation: &Evaluation, provenance: Provenance) -> 
         panel(
             "State",
             "R² of x[t]",
-            |h| h.eval.state_r2,
+            // Window and predicted Δ lead to a frame at k = 1 only; beyond, there is no such number.
+            |h| (h.horizon == 1).then(|| h.eval.state_r2.unwrap_or(f64::NAN)),
             None,
             vec![gray("Ridge", Stroke::Dashed, |h| Some(h.ridge_state_r2))],
             "Mean frame",
         ),
-        panel("ΔNLL", "median nats, negative is better", |h| h.eval.dnll.median, None, vec![], "Baseline"),
-        panel("Log-magnitude", "R² of ln‖Δ‖", |h| h.eval.logmag_r2, None, vec![], "Mean magnitude"),
+        panel("ΔNLL", "median nats, negative is better", |h| Some(h.eval.dnll.median.unwrap_or(f64::NAN)), None, vec![], "Baseline"),
+        Panel {
+            y_floor: Some(LOWEST_R2),
+            ..panel("Log-magnitude", "R² of ln‖Δ‖", |h| Some(h.eval.logmag_r2.unwrap_or(f64::NAN)), None, vec![], "Mean magnitude")
+        },
     ];
     FigureSpec {
         name: name.into(),
@@ -52,11 +57,20 @@ pub fn horizons(name: &str, evaluation: &Evaluation, provenance: Provenance) -> 
         font_size_pt: 8.0,
         line_width_pt: 1.0,
         panels,
-        caption: "Teacher-forced, evaluation side. The window ends k frames before the target, which stays the one-step Δ. Band: 95 % bootstrap by speaker.".into(),
+        caption: format!(
+            "Teacher-forced, evaluation side. The window ends k frames before the target, which stays the one-step Δ. Band: 95 % bootstrap \
+             by speaker. A predictor has a state R² at k = 1 only, where its Δ continues the last frame that it sees. The axis of the \
+             log-magnitude ends at {}: ▽ is a value below it.",
+            short(LOWEST_R2)
+        ),
         provenance,
     }
 }
 
+/// Where the axis of the log-magnitude ends: a predictor that is worse than this is not told apart from the others by how much.
+const LOWEST_R2: f64 = -1.5;
+
+/// `None` where the quantity does not exist, NaN where it came out as no number.
 type Value = fn(&HorizonReport) -> Option<f64>;
 
 fn color(family: usize) -> Rgb {
@@ -64,8 +78,9 @@ fn color(family: usize) -> Rgb {
 }
 
 fn curve(name: &str, color: Rgb, stroke: Stroke, reports: &[&HorizonReport], value: Value, band: Option<&str>) -> Series {
-    let points = reports.iter().map(|h| [h.horizon as f64, value(h).unwrap_or(f64::NAN)]).collect();
-    let edges: Option<Vec<_>> = band.map(|key| reports.iter().map(|h| h.eval.bands.get(key).copied().flatten()).collect());
+    let reports: Vec<(&HorizonReport, f64)> = reports.iter().filter_map(|h| Some((*h, value(h)?))).collect();
+    let points = reports.iter().map(|(h, y)| [h.horizon as f64, *y]).collect();
+    let edges: Option<Vec<_>> = band.map(|key| reports.iter().map(|(h, _)| h.eval.bands.get(key).copied().flatten()).collect());
     let edge = |of: fn(crate::diagnose::Band) -> f64, bands: &[Option<crate::diagnose::Band>]| {
         bands.iter().map(|b| b.map_or(f64::NAN, of)).collect()
     };

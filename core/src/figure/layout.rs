@@ -2,7 +2,7 @@
 
 use super::axis::{Axis, Tick};
 use super::text::Ruler;
-use super::{FigureSpec, Panel, Scale, Series, Stroke};
+use super::{FigureSpec, Panel, Scale, Series, Shape, Stroke};
 
 const PT_PER_MM: f64 = 72.0 / 25.4;
 
@@ -50,6 +50,8 @@ pub(super) struct Place {
     pub(super) height: f64,
     pub(super) x: Axis,
     pub(super) y: Axis,
+    /// Nothing is drawn below this value.
+    pub(super) floor: f64,
     pub(super) x_ticks: Vec<Tick>,
     pub(super) y_ticks: Vec<Tick>,
     pub(super) title: Vec<String>,
@@ -72,7 +74,7 @@ impl Place {
     }
 
     pub(super) fn page_y(&self, y: f64) -> Option<f64> {
-        self.y.position(y).map(|p| self.top + (1.0 - p) * self.height)
+        self.y.position(y).filter(|_| y >= self.floor).map(|p| self.top + (1.0 - p) * self.height)
     }
 }
 
@@ -98,8 +100,12 @@ pub(super) enum Key {
         /// Shape of its markers, where it has any.
         marker: Option<usize>,
     },
+    /// Points that stand out.
+    Mark { name: String, shape: Shape },
     /// How many points could not be drawn.
     NotFinite(usize),
+    /// How many points lie below the axis.
+    Below(usize),
     /// How many points lie at or below zero on a logarithmic axis.
     NotPositive(usize),
 }
@@ -108,7 +114,8 @@ impl Key {
     fn text(&self) -> String {
         let points = |n: &usize| if *n == 1 { "1 point".to_owned() } else { format!("{n} points") };
         match self {
-            Self::Line { name, .. } => name.clone(),
+            Self::Line { name, .. } | Self::Mark { name, .. } => name.clone(),
+            Self::Below(n) => format!("below the axis, with its value ({})", points(n)),
             Self::NotFinite(n) => format!("not finite ({})", points(n)),
             Self::NotPositive(n) => format!("zero or negative ({})", points(n)),
         }
@@ -162,7 +169,9 @@ fn sketch(panel: &Panel, cell: f64, sizes: &Sizes, ruler: &Ruler) -> Place {
     let points = || panel.series.iter().flat_map(|s| &s.points);
     let bands = panel.series.iter().filter_map(|s| s.band.as_ref()).flat_map(|b| b.low.iter().chain(&b.high)).copied();
     let x = Axis::around(points().map(|p| p[0]), Scale::Linear, 0.025);
-    let y = Axis::around(points().map(|p| p[1]).chain(bands).chain(panel.guides.iter().map(|g| g.y)), panel.y_scale, 0.06);
+    let floor = panel.y_floor.unwrap_or(f64::NEG_INFINITY);
+    let values = points().map(|p| p[1]).chain(bands).chain(panel.guides.iter().map(|g| g.y));
+    let y = Axis::around(values.map(|y| if y < floor { floor } else { y }), panel.y_scale, 0.06);
     let height = (sizes.row - 4.5 * sizes.font).max(4.0 * sizes.font);
     let y_ticks = y.ticks((height / (2.2 * sizes.font)) as usize);
     Place {
@@ -172,6 +181,7 @@ fn sketch(panel: &Panel, cell: f64, sizes: &Sizes, ruler: &Ruler) -> Place {
         height,
         x,
         y,
+        floor,
         x_ticks: Vec::new(),
         y_ticks,
         title: Vec::new(),
@@ -256,11 +266,19 @@ fn legend_entries(spec: &FigureSpec, ruler: &Ruler, limit: f64, font: f64) -> Ve
     for guide in spec.panels.iter().flat_map(|panel| &panel.guides) {
         add_line(&mut keys, &guide.name, guide.color, guide.stroke, false, None);
     }
+    for mark in spec.panels.iter().flat_map(|panel| &panel.marks) {
+        let key = Key::Mark { name: mark.name.clone(), shape: mark.shape };
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
     let count = |wanted: fn(&Panel, f64) -> bool| {
         spec.panels.iter().map(|panel| panel.series.iter().flat_map(|s| &s.points).filter(|p| wanted(panel, p[1])).count()).sum::<usize>()
     };
     let not_finite = count(|_, y| !y.is_finite());
     let not_positive = count(|panel, y| panel.y_scale == Scale::Log10 && y <= 0.0 && y.is_finite());
+    let below = count(|panel, y| panel.y_floor.is_some_and(|floor| y < floor && y.is_finite()));
+    keys.extend((below > 0).then_some(Key::Below(below)));
     keys.extend((not_finite > 0).then_some(Key::NotFinite(not_finite)));
     keys.extend((not_positive > 0).then_some(Key::NotPositive(not_positive)));
     keys.into_iter().map(|key| Entry { lines: ruler.wrap(&key.text(), font, limit), key, x: 0.0, y: 0.0 }).collect()

@@ -18,8 +18,9 @@ mod svg;
 mod text;
 mod trajectory;
 
+pub use axis::{Axis, Tick};
 pub use csv::to_csv;
 pub use horizons::horizons;
 pub use render::{FigureError, to_png, to_svg, write};
-pub use spec::{Band, FigureSpec, Guide, Panel, Provenance, Scale, Series, Stroke, Width};
+pub use spec::{Band, FigureSpec, Guide, Mark, Panel, Provenance, Scale, Series, Shape, Stroke, Width};
 pub use trajectory::{Path, trajectory};

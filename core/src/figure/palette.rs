@@ -9,6 +9,8 @@ pub const BLACK: Rgb = [0x00, 0x00, 0x00];
 pub const ORANGE: Rgb = [0xE6, 0x9F, 0x00];
 /// Slowed modes.
 pub const SKY_BLUE: Rgb = [0x56, 0xB4, 0xE9];
+/// Slowed modes .75, .50 and .25: one hue, fainter with less of the magnitude.
+pub const SLOW: [Rgb; 3] = [[0x1F, 0x86, 0xC9], SKY_BLUE, [0xA6, 0xDA, 0xF7]];
 /// Mode B.
 pub const BLUISH_GREEN: Rgb = [0x00, 0x9E, 0x73];
 /// The stationary mode.

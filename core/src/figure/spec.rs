@@ -78,6 +78,29 @@ pub struct Guide {
     pub y: f64,
 }
 
+/// What a [`Mark`] looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// An open circle around the point.
+    Ring,
+    /// A filled square on it.
+    Square,
+}
+
+/// A single point with a name ("start of the rollout").
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Mark {
+    /// Legend text; marks of one name and shape share one entry.
+    pub name: String,
+    /// sRGB.
+    pub color: [u8; 3],
+    /// How it is drawn.
+    pub shape: Shape,
+    /// Where.
+    pub point: [f64; 2],
+}
+
 /// One set of axes.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Panel {
@@ -93,6 +116,11 @@ pub struct Panel {
     pub series: Vec<Series>,
     /// Horizontal reference lines.
     pub guides: Vec<Guide>,
+    /// Points that stand out, drawn last.
+    pub marks: Vec<Mark>,
+    /// The y axis goes no lower than this, so that a few values far below do not flatten the others; those are marked at its lower end,
+    /// with their value.
+    pub y_floor: Option<f64>,
 }
 
 /// What made the numbers; embedded in every file.

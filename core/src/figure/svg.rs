@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::axis::Tick;
+use super::axis::{Tick, short};
 use super::curve::{Missing, MissingKind, outline, runs, thinned};
 use super::layout::{Entry, Key, LINE, Layout, Place, SAMPLE, TICK, TICK_TEXT, is_marked};
 use super::text::FAMILIES;
-use super::{FigureSpec, Panel, Scale, Series, Stroke};
+use super::{FigureSpec, Panel, Scale, Series, Shape, Stroke};
 
 const INK: &str = "#222222";
 const AXIS: &str = "#555555";
@@ -146,10 +146,43 @@ impl Svg {
                 self.stroke(&path(&[[place.left, y], [place.left + place.width, y]]), guide.color, guide.stroke);
             }
         }
+        // Values below the axis, one row a series, so that none hides another.
+        let mut row = place.top + place.height;
         for series in &panel.series {
             self.curve(series, place, marker_of(series, legend));
-            for missing in missing_points(series, panel.y_scale, place) {
-                self.missing(&missing, place.top + place.height, series.color);
+            let missing = missing_points(series, panel.y_scale, place);
+            for missing in &missing {
+                let below = matches!(missing.kind, MissingKind::Below(_));
+                self.missing(missing, if below { row } else { place.top + place.height }, series.color);
+            }
+            if missing.iter().any(|m| matches!(m.kind, MissingKind::Below(_))) {
+                row -= 1.7 * self.font;
+            }
+        }
+        for mark in &panel.marks {
+            if let Some(point) = place.point(mark.point) {
+                self.mark(mark.shape, point, mark.color);
+            }
+        }
+    }
+
+    fn mark(&mut self, shape: Shape, [x, y]: [f64; 2], color: [u8; 3]) {
+        let (r, color) = (0.3 * self.font, hex(color));
+        let (x, y, width) = (number(x), number(y), number(1.2 * self.line));
+        match shape {
+            Shape::Ring => self.raw(&format!(
+                "<circle cx=\"{x}\" cy=\"{y}\" r=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"{width}\"/>\n",
+                number(1.2 * r)
+            )),
+            Shape::Square => {
+                // A white rim keeps it apart from the lines that it ends.
+                let side = number(1.4 * r);
+                self.raw(&format!(
+                    "<rect x=\"{x}\" y=\"{y}\" width=\"{side}\" height=\"{side}\" transform=\"translate(-{half} -{half})\" \
+                     fill=\"{color}\" stroke=\"#ffffff\" stroke-width=\"{rim}\"/>\n",
+                    half = number(0.7 * r),
+                    rim = number(0.5 * self.line),
+                ));
             }
         }
     }
@@ -216,9 +249,12 @@ impl Svg {
         let (x, y) = (missing.x, bottom - 1.3 * r);
         let data = match missing.kind {
             MissingKind::NotFinite => path(&[[x - r, y - r], [x + r, y + r]]) + &path(&[[x - r, y + r], [x + r, y - r]]),
-            MissingKind::NotPositive => path(&[[x - r, y - r], [x + r, y - r], [x, y + r]]) + "Z",
+            MissingKind::NotPositive | MissingKind::Below(_) => path(&[[x - r, y - r], [x + r, y - r], [x, y + r]]) + "Z",
         };
         self.stroke(&data, color, Stroke::Solid);
+        if let MissingKind::Below(value) = missing.kind {
+            self.label(&short(value), x, y - 1.5 * r, "middle", TICK_TEXT * self.font);
+        }
     }
 
     fn legend_entry(&mut self, entry: &Entry) {
@@ -238,7 +274,8 @@ impl Svg {
                     self.raw(&format!("<path d=\"{shape}\" fill=\"{}\"/>\n", hex(*color)));
                 }
             }
-            Key::NotFinite(_) | Key::NotPositive(_) => {
+            Key::Mark { shape, .. } => self.mark(*shape, center, [0x22; 3]),
+            Key::NotFinite(_) | Key::NotPositive(_) | Key::Below(_) => {
                 let kind = if matches!(entry.key, Key::NotFinite(_)) { MissingKind::NotFinite } else { MissingKind::NotPositive };
                 self.missing(&Missing { x: center[0], kind }, middle + 0.364 * self.font, [0x55; 3]);
             }
@@ -279,6 +316,7 @@ fn missing_points(series: &Series, scale: Scale, place: &Place) -> Vec<Missing> 
         let kind = match (y.is_finite(), scale) {
             (false, _) => MissingKind::NotFinite,
             (true, Scale::Log10) if *y <= 0.0 => MissingKind::NotPositive,
+            (true, _) if *y < place.floor => MissingKind::Below(*y),
             _ => return None,
         };
         Some(Missing { x: place.page_x(*x)?, kind })

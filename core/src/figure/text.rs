@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_font_has_the_letters_of_the_field() {
         let map = Ruler::new().font.charmap();
-        let missing: String = "Δκσθαβμλτρ√∞≤≥≈×·−–…‖⁰¹²³⁴⁵⁶⁷⁸⁹⁻₁₂±→°∑".chars().filter(|c| map.map(*c).is_none()).collect();
+        let missing: String = "Δκσθαβμλτρ√∞≤≥≈×·−–…‖⁰¹²³⁴⁵⁶⁷⁸⁹⁻₁₂±→°∑▽".chars().filter(|c| map.map(*c).is_none()).collect();
         assert_eq!(missing, "");
     }
 

@@ -5,8 +5,9 @@ use eframe::egui;
 use egui_plot::{AxisHints, FilledArea, GridInput, GridMark, Plot, PlotBounds, PlotUi, Points, VLine};
 
 use super::definition_ui;
+use super::marks::Marks;
 use crate::window::command::{Command, Commands};
-use crate::window::curves::{Average, Curve, CurvePlot, Line};
+use crate::window::curves::{Average, Curve, CurvePlot, Line, Metric, definitions};
 use crate::window::state::State;
 use crate::window::theme;
 
@@ -32,6 +33,7 @@ pub fn curves_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
 fn legend_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = theme::GAP * 0.5;
+        definition_ui(ui, "the lines", &definitions(Line::LEGEND.into_iter()).split_off(Metric::ALL.len()).join("\n"));
         for line in Line::LEGEND {
             let shown = !state.hidden.contains(&line);
             sample_ui(ui, line, shown);
@@ -52,7 +54,7 @@ fn legend_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
 /// A short piece of the line as it is drawn.
 fn sample_ui(ui: &mut egui::Ui, line: Line, shown: bool) {
     let (rect, _) = ui.allocate_exact_size(egui::vec2(theme::SWATCH * 2.0, theme::SWATCH), egui::Sense::hover());
-    let color = if shown { theme::line_color(line) } else { theme::line_color(line).gamma_multiply(theme::STALE_OPACITY) };
+    let color = theme::line_color(line, ui.visuals()).gamma_multiply(if shown { 1.0 } else { theme::STALE_OPACITY });
     let (left, right) = (rect.left_center(), rect.right_center());
     let stroke = egui::Stroke::new(width(line), color);
     let shapes = match theme::line_style(line.stroke()) {
@@ -91,7 +93,9 @@ fn plot_ui(ui: &mut egui::Ui, state: &State, plot: &CurvePlot, commands: &mut Co
     let bounds = bounds(plot, &shown);
     let log = metric.scale() == Scale::Log10;
     let name = plot.description();
-    let step_labels = theme::STEP_LABEL_SPACING;
+    let marks = Marks { scale: metric.scale(), most: (ui.available_height() / theme::Y_LABEL_PITCH) as usize };
+    let spacing = egui::Rangef::new(theme::LABEL_SPACING[0], theme::LABEL_SPACING[1]);
+    let [x_size, y_size] = theme::AXIS_SIZE;
     let response = Plot::new(("curve", metric.name()))
         .height(ui.available_height())
         .allow_drag(false)
@@ -101,9 +105,11 @@ fn plot_ui(ui: &mut egui::Ui, state: &State, plot: &CurvePlot, commands: &mut Co
         .allow_double_click_reset(false)
         .show_crosshair(false)
         .x_grid_spacer(step_marks)
-        .custom_x_axes(vec![AxisHints::new_x().label("step").label_spacing(egui::Rangef::new(step_labels[0], step_labels[1]))])
-        .y_axis_formatter(move |mark, _| if log { power_label(mark.value) } else { plain_label(mark) })
-        .y_grid_spacer(move |input| if log { decade_marks(&input) } else { even_marks(&input) })
+        .custom_x_axes(vec![AxisHints::new_x().label("step").label_spacing(spacing).min_thickness(x_size)])
+        .custom_y_axes(vec![
+            AxisHints::new_y().label_spacing(spacing).min_thickness(y_size).formatter(move |mark, shown| marks.label(mark, shown)),
+        ])
+        .y_grid_spacer(move |input| marks.place(&input))
         .label_formatter(|_| None)
         .show(ui, |plot_ui| {
             plot_ui.set_plot_bounds(bounds);
@@ -147,7 +153,7 @@ fn hover_ui(ui: &mut egui::Ui, plot: &CurvePlot, shown: &[&Curve], step: usize) 
     ui.strong(format!("{}, step {step}", plot.metric.name()));
     egui::Grid::new("values").num_columns(2).spacing(egui::vec2(theme::GAP, 1.0)).show(ui, |ui| {
         for curve in shown.iter().rev() {
-            ui.colored_label(theme::line_color(curve.line), curve.line.name());
+            ui.colored_label(theme::line_color(curve.line, ui.visuals()), curve.line.name());
             ui.monospace(curve.readout(step - 1));
             ui.end_row();
         }
@@ -156,7 +162,7 @@ fn hover_ui(ui: &mut egui::Ui, plot: &CurvePlot, shown: &[&Curve], step: usize) 
 }
 
 fn draw(plot_ui: &mut PlotUi<'_>, curve: &Curve, log: bool) {
-    let color = theme::line_color(curve.line);
+    let color = theme::line_color(curve.line, &plot_ui.ctx().global_style().visuals);
     let y = |value: f64| if log { value.max(f64::MIN_POSITIVE).log10() } else { value };
     for run in curve.bands.iter().enumerate().collect::<Vec<_>>().chunk_by(|a, b| a.1.is_some() == b.1.is_some()) {
         let edges: Vec<_> = run.iter().filter_map(|(i, band)| band.map(|b| ((i + 1) as f64, y(b.low), y(b.high)))).collect();
@@ -167,7 +173,8 @@ fn draw(plot_ui: &mut PlotUi<'_>, curve: &Curve, log: bool) {
             plot_ui.add(FilledArea::new(curve.line.name(), &xs, &low, &high).fill_color(fill).allow_hover(false));
         }
     }
-    let points: Vec<(usize, Option<f64>)> = curve.values.iter().map(|v| v.map(y)).enumerate().collect();
+    let points = curve.values.iter().map(|v| v.map(y)).enumerate().filter(|(_, v)| v.is_some() || !curve.line.is_sparse());
+    let points: Vec<(usize, Option<f64>)> = points.collect();
     for run in points.chunk_by(|a, b| a.1.is_some() == b.1.is_some()) {
         let run: Vec<[f64; 2]> = run.iter().filter_map(|(i, v)| v.map(|v| [(i + 1) as f64, v])).collect();
         if run.is_empty() {
@@ -186,19 +193,18 @@ fn draw(plot_ui: &mut PlotUi<'_>, curve: &Curve, log: bool) {
 /// All that is shown, with a margin; on a logarithmic axis in powers of ten.
 fn bounds(plot: &CurvePlot, shown: &[&Curve]) -> PlotBounds {
     let log = plot.metric.scale() == Scale::Log10;
-    // The spread of single starts would flatten the curves; it may leave the plot.
-    let with_bands = plot.metric.average() == Average::Mean;
-    let values = shown.iter().flat_map(|c| {
-        let bands = c.bands.iter().flatten().filter(move |_| with_bands).flat_map(|b| [b.low, b.high]);
-        c.values.iter().flatten().copied().chain(bands)
-    });
-    let (mut low, mut high) = values
-        .filter(|v| !log || *v > 0.0)
-        .map(|v| if log { v.log10() } else { v })
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    let range = |values: &mut dyn Iterator<Item = f64>| {
+        let values = values.filter(|v| !log || *v > 0.0).map(|v| if log { v.log10() } else { v });
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    };
+    let (mut low, mut high) = range(&mut shown.iter().flat_map(|c| c.values.iter().flatten().copied()));
     if low > high {
         (low, high) = (0.0, 1.0);
     }
+    // The spread of single starts is shown as far as it leaves the curves legible.
+    let room = if plot.metric.average() == Average::Median { theme::SPREAD_ROOM * (high - low) } else { f64::INFINITY };
+    let (lowest, highest) = range(&mut shown.iter().flat_map(|c| c.bands.iter().flatten()).flat_map(|b| [b.low, b.high]));
+    (low, high) = (low.min(lowest.max(low - room)), high.max(highest.min(high + room)));
     let margin = ((high - low) * theme::PLOT_MARGIN).max(theme::SMALLEST_MARGIN);
     PlotBounds::from_min_max([0.5, low - margin], [plot.n_steps() as f64 + 0.5, high + margin])
 }
@@ -207,73 +213,4 @@ fn step_marks(input: GridInput) -> Vec<GridMark> {
     let last = input.bounds.1.floor() as usize;
     let every = (last / 4).max(1);
     std::iter::once(1).chain((every..=last).step_by(every)).map(|s| GridMark { value: s as f64, step_size: every as f64 }).collect()
-}
-
-/// Whole powers of ten, and 2 and 5 of each where there are few powers.
-fn decade_marks(input: &GridInput) -> Vec<GridMark> {
-    let (low, high) = input.bounds;
-    let fine = high - low < 3.0;
-    let decades = low.floor() as i32..=high.ceil() as i32;
-    let marks = decades.flat_map(|d| {
-        if fine { vec![f64::from(d), f64::from(d) + 2_f64.log10(), f64::from(d) + 5_f64.log10()] } else { vec![f64::from(d)] }
-    });
-    marks.filter(|v| (low..=high).contains(v)).map(|value| GridMark { value, step_size: 1.0 }).collect()
-}
-
-/// About four round marks.
-fn even_marks(input: &GridInput) -> Vec<GridMark> {
-    let (low, high) = input.bounds;
-    let rough = (high - low) / 4.0;
-    let power = 10_f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough).unwrap_or(rough);
-    let first = (low / step).ceil() as i64;
-    let last = (high / step).floor() as i64;
-    (first..=last).map(|i| GridMark { value: i as f64 * step, step_size: step }).collect()
-}
-
-/// A mark at 1, 2 or 5 times a power of ten, spelled out while that is short.
-fn power_label(exponent: f64) -> String {
-    let decade = (exponent + 1e-9).floor();
-    let leading = 10_f64.powf(exponent - decade).round();
-    match decade as i32 {
-        decade @ 0..=3 => format!("{:.0}", leading * 10_f64.powi(decade)),
-        decade @ -3..=-1 => format!("{:.*}", decade.unsigned_abs() as usize, leading * 10_f64.powi(decade)),
-        decade => format!("{leading:.0}e{decade}"),
-    }
-}
-
-fn plain_label(mark: GridMark) -> String {
-    let decimals = (-mark.step_size.log10().floor()).clamp(0.0, 6.0) as usize;
-    format!("{:.decimals$}", mark.value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marks_are_round() {
-        let marks = |low, high| {
-            even_marks(&GridInput { bounds: (low, high), base_step_size: 0.1 }).iter().map(|m| plain_label(*m)).collect::<Vec<_>>()
-        };
-        assert_eq!(marks(-0.04, 0.61), ["0.0", "0.2", "0.4", "0.6"]);
-        assert_eq!(marks(-62.0, 35.0), ["-50", "0"]);
-    }
-
-    #[test]
-    fn powers_are_spelled_out() {
-        let five = 5_f64.log10();
-        for (exponent, text) in [
-            (0.0, "1"),
-            (five, "5"),
-            (-1.0, "0.1"),
-            (-2.0, "0.01"),
-            (five - 3.0, "0.005"),
-            (five - 4.0, "5e-4"),
-            (2.0, "100"),
-            (4.0, "1e4"),
-        ] {
-            assert_eq!(power_label(exponent), text);
-        }
-    }
 }

@@ -120,7 +120,7 @@ fn synthetic_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
     ui.strong("Synthetic modes");
     ui.horizontal_wrapped(|ui| {
         for (value, name, hint) in [
-            (Accumulation::Accumulated, "Accumulated", "Errors add up from frame 0, as in the peer's modes."),
+            (Accumulation::Accumulated, "Accumulated", "Errors add up from frame 0, as in the audioEngram scripts."),
             (Accumulation::PerStep, "Per step", "Each step starts from the true frame before it."),
         ] {
             if ui.selectable_label(value == state.choice.accumulation, name).on_hover_text(hint).clicked() {

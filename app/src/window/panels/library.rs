@@ -23,8 +23,9 @@ pub fn library_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
             for (i, utterance) in session.corpus.utterances.iter().enumerate().filter(|(_, u)| u.side == side) {
                 let seconds = utterance.latents.n_frames() as f64 * session.frame_sec();
                 let text = format!("{} · {seconds:.1} s", utterance.id);
-                let button = ui.selectable_label(i == state.choice.utterance, text);
-                if button.on_hover_text(format!("Speaker {}, {} frames", utterance.speaker, utterance.latents.n_frames())).clicked() {
+                let hint = format!("{text}\nSpeaker {}, {} frames", utterance.speaker, utterance.latents.n_frames());
+                let button = ui.add(egui::Button::selectable(i == state.choice.utterance, text).truncate());
+                if button.on_hover_text(hint).clicked() {
                     commands.send(Command::ChooseUtterance(i));
                 }
             }
@@ -39,6 +40,12 @@ fn predictors_ui(ui: &mut egui::Ui, state: &State, session: &Session, commands: 
         if button.on_hover_text(predictor_card(&predictor.info)).clicked() {
             commands.send(Command::ChoosePredictor(i));
         }
+    }
+    if session.has_makeshift_predictor() {
+        ui.weak(
+            "A ridge, fitted just now on the training side. For others put checkpoints into the folder “predictors” beside the store, or \
+             start with --predictor.",
+        );
     }
     let direct: Vec<String> = session.predictors.iter().filter(|p| p.info.horizon > 1).map(|p| predictor_name(&p.info)).collect();
     if !direct.is_empty() {
@@ -63,7 +70,7 @@ pub(super) fn predictor_name(info: &PredictorInfo) -> String {
 fn predictor_card(info: &PredictorInfo) -> String {
     let mut lines = vec![format!("{}, window {}, {} dimensions", predictor_name(info), info.window, info.dim)];
     if info.peer {
-        lines.push("Loaded as the peer wrote it: raw inputs, hard clamps without gradient beyond them".into());
+        lines.push("Loaded as the audioEngram scripts wrote it: raw inputs, hard clamps without gradient beyond them".into());
     }
     if info.provenance.steps > 0 {
         lines.push(format!("{} optimizer steps, seed {}", info.provenance.steps, info.provenance.seed));

@@ -5,6 +5,7 @@
 mod curves;
 mod inspector;
 mod library;
+mod marks;
 mod timeline;
 mod trajectory;
 mod transport;

@@ -53,9 +53,11 @@ pub fn timeline_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, co
     let lane_height = lanes.height() / 3.0;
     let lane =
         |i: usize| Rect::from_min_size(lanes.min + vec2(0.0, lane_height * i as f32), vec2(lanes.width(), lane_height - theme::LANE_GAP));
-    sound_lane(ui, lane(0), axis, state, Source::Truth, Layer::Sound, drawings);
-    sound_lane(ui, lane(1), axis, state, state.compared, Layer::Sound, drawings);
-    sound_lane(ui, lane(2), axis, state, state.compared, Layer::Difference, drawings);
+    let messages = [(Source::Truth, Layer::Sound), (state.compared, Layer::Sound), (state.compared, Layer::Difference)]
+        .into_iter()
+        .enumerate()
+        .filter_map(|(i, (source, layer))| Some((i, sound_lane(ui, lane(i), axis, state, source, layer, drawings)?)))
+        .collect::<Vec<_>>();
     steps_ui(ui, strip, axis, state, commands);
     marks_ui(ui, lanes, axis, state);
 
@@ -69,6 +71,10 @@ pub fn timeline_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, co
         background.on_hover_text_at_pointer(hover_text(state, axis, pos, lane_at(pos).map(|i| (i, lane(i)))));
     }
     start_ui(ui, Rect::from_min_max(ruler.min, strip.max), axis, state, commands);
+    match messages.as_slice() {
+        [(_, first), rest @ ..] if rest.len() == 2 && rest.iter().all(|(_, message)| message == first) => lane_message(ui, lanes, first),
+        several => several.iter().for_each(|(i, message)| lane_message(ui, lane(*i), message)),
+    }
 }
 
 fn ruler_ui(ui: &egui::Ui, rect: Rect, axis: Axis) {
@@ -93,7 +99,16 @@ fn ruler_ui(ui: &egui::Ui, rect: Rect, axis: Axis) {
     }
 }
 
-fn sound_lane(ui: &egui::Ui, rect: Rect, axis: Axis, state: &State, source: Source, layer: Layer, drawings: &mut Drawings) {
+/// Draws a lane, or gives back what is to be said in its place.
+fn sound_lane<'a>(
+    ui: &egui::Ui,
+    rect: Rect,
+    axis: Axis,
+    state: &'a State,
+    source: Source,
+    layer: Layer,
+    drawings: &mut Drawings,
+) -> Option<&'a str> {
     let painter = ui.painter();
     painter.rect_filled(rect, 2.0, ui.visuals().extreme_bg_color);
     let name = if layer == Layer::Difference { "Difference" } else { source.name() };
@@ -101,12 +116,12 @@ fn sound_lane(ui: &egui::Ui, rect: Rect, axis: Axis, state: &State, source: Sour
     lane_name(ui, rect, name, color);
     let sound = match state.sound(source) {
         SoundState::Ready(sound) => sound,
-        SoundState::Computing => return lane_message(ui, rect, "computing"),
-        SoundState::Absent(reason) => return lane_message(ui, rect, reason),
+        SoundState::Computing => return Some("computing"),
+        SoundState::Absent(reason) => return Some(reason),
     };
     let envelope = match (layer, &sound.difference) {
         (Layer::Difference, Some(difference)) => &difference.envelope,
-        (Layer::Difference, None) => return lane_message(ui, rect, "computing"),
+        (Layer::Difference, None) => return Some("computing"),
         (Layer::Sound, _) => &sound.picture.envelope,
     };
     let shown_sec = if layer == Layer::Difference { truth_sec(state).min(sound.clip.duration_sec()) } else { sound.clip.duration_sec() };
@@ -115,6 +130,7 @@ fn sound_lane(ui: &egui::Ui, rect: Rect, axis: Axis, state: &State, source: Sour
     let spectrum = Rect::from_min_max(pos2(rect.left(), wave.bottom()), pos2(right, rect.bottom()));
     wave_ui(ui, wave, envelope, loudest(state), color);
     drawings.spectrogram(ui, spectrum, sound, layer);
+    None
 }
 
 fn lane_name(ui: &egui::Ui, lane: Rect, name: &str, color: Color32) {
@@ -125,9 +141,13 @@ fn lane_name(ui: &egui::Ui, lane: Rect, name: &str, color: Color32) {
     ui.painter().galley(rect.left_top(), text, theme::ink(ui.visuals()));
 }
 
+/// On a ground of its own, so that no line of the timeline runs through it.
 fn lane_message(ui: &egui::Ui, rect: Rect, message: &str) {
     let font = FontId::proportional(theme::SMALL_TEXT);
-    ui.painter().text(rect.center(), Align2::CENTER_CENTER, message, font, theme::faint(ui.visuals()));
+    let text = ui.painter().layout(message.to_owned(), font, theme::ink(ui.visuals()), rect.width() - 2.0 * theme::GAP);
+    let place = Align2::CENTER_CENTER.anchor_size(rect.center(), text.size());
+    ui.painter().rect_filled(place.expand(theme::GAP * 0.5), 2.0, ui.visuals().extreme_bg_color);
+    ui.painter().galley(place.min, text, theme::ink(ui.visuals()));
 }
 
 /// The decoded truth's length; nothing can be compared beyond it.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use driftscope_core::engine::display::trajectory::{Orbit, Path};
-use eframe::egui::{self, Align2, Color32, FontId, Sense, pos2};
-use egui_plot::{Line, Plot, PlotPoints, PlotUi, Points};
+use driftscope_core::figure::Scale;
+use eframe::egui::{self, Align2, Color32, FontId, Sense, Vec2, pos2, vec2};
+use egui_plot::{AxisHints, Line, Plot, PlotPoints, PlotUi, Points};
 
 use super::definition_ui;
+use super::marks::Marks;
 use crate::window::command::{Command, Commands};
 use crate::window::drawing::Drawings;
 use crate::window::session::Session;
@@ -30,26 +32,35 @@ pub fn trajectory_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, 
     if !state.is_current() {
         ui.multiply_opacity(theme::STALE_OPACITY);
     }
-    let height = ui.available_height();
-    let in_space = drawings.has_space() && session.pca.variance.len() == 3;
-    ui.columns(2, |columns| {
-        for ui in columns.iter_mut() {
-            ui.set_max_height(height);
+    let size = ui.available_size();
+    let n_components = session.pca.variance.len();
+    let plane = |axes| vec2(plane_width(rolled, axes, size.y).clamp(theme::SMALLEST_PLANE, size.x * 0.5), size.y);
+    ui.horizontal_top(|ui| {
+        if drawings.has_space() && n_components == 3 {
+            let rest = size.x - plane((0, 1)).x - ui.spacing().item_spacing.x;
+            space_ui(ui, vec2(rest, size.y), state, rolled, drawings, commands);
+        } else if n_components > 2 {
+            plane_ui(ui, plane((2, 1)), state, session, rolled, (2, 1), commands);
         }
-        if in_space {
-            space_ui(&mut columns[0], state, rolled, drawings, commands);
-        } else if session.pca.variance.len() > 2 {
-            plane_ui(&mut columns[0], state, session, rolled, (2, 1), commands);
-        }
-        if session.pca.variance.len() > 1 {
-            plane_ui(&mut columns[1], state, session, rolled, (0, 1), commands);
+        if n_components > 1 {
+            plane_ui(ui, plane((0, 1)), state, session, rolled, (0, 1), commands);
         }
     });
 }
 
+/// How wide a plot of two components is at `height`, with one scale on both axes and no more room than its paths need.
+fn plane_width(rolled: &Rolled, (x, y): (usize, usize), height: f32) -> f32 {
+    let extent = |c: usize| {
+        let values = rolled.true_path.iter().chain(&rolled.rolled_path).map(|p| p[c]).filter(|v| v.is_finite());
+        let (low, high) = values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        (high - low).max(f32::MIN_POSITIVE)
+    };
+    (height - theme::AXIS_SIZE[0]) * extent(x) / extent(y) + theme::LABELLED_Y_AXIS
+}
+
 /// The path in three components. Dragging turns it.
-fn space_ui(ui: &mut egui::Ui, state: &State, rolled: &Arc<Rolled>, drawings: &mut Drawings, commands: &mut Commands) {
-    let (area, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
+fn space_ui(ui: &mut egui::Ui, size: Vec2, state: &State, rolled: &Arc<Rolled>, drawings: &mut Drawings, commands: &mut Commands) {
+    let (area, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
     ui.painter().rect_filled(area, 2.0, ui.visuals().extreme_bg_color);
     let visuals = ui.visuals().clone();
     let scale = ui.pixels_per_point();
@@ -141,7 +152,16 @@ fn departure(state: &State, rolled: &Rolled) -> String {
     format!("step {step}: the live rollout is {error:.2} median ‖Δ‖ from the truth")
 }
 
-fn plane_ui(ui: &mut egui::Ui, state: &State, session: &Session, rolled: &Rolled, (x, y): (usize, usize), commands: &mut Commands) {
+/// Two components against each other. A click puts the cursor on the nearest step.
+fn plane_ui(
+    ui: &mut egui::Ui,
+    size: Vec2,
+    state: &State,
+    session: &Session,
+    rolled: &Rolled,
+    (x, y): (usize, usize),
+    commands: &mut Commands,
+) {
     let (t0, n_steps) = (rolled.choice.t0, rolled.live.n_steps);
     let at = |path: &[Vec<f32>], i: usize| path.get(i).map(|p| [f64::from(p[x]), f64::from(p[y])]);
     let points = |path: &[Vec<f32>], from: usize, to: usize| (from..to).filter_map(|i| at(path, i)).collect::<Vec<_>>();
@@ -153,13 +173,17 @@ fn plane_ui(ui: &mut egui::Ui, state: &State, session: &Session, rolled: &Rolled
     let description = format!("Trajectory in {} and {}, {} true frames, {} rolled steps", name(x), name(y), all.len(), live.len() - 1);
     let (ink, faint) = (theme::ink(ui.visuals()), theme::faint(ui.visuals()));
     let rollout = theme::source_color(Source::Rollout, ui.visuals());
+    let marks = |points: f32, pitch: f32| Marks { scale: Scale::Linear, most: (points / pitch) as usize };
+    let (across, up) = (marks(size.x - theme::LABELLED_Y_AXIS, theme::X_LABEL_PITCH), marks(size.y, theme::Y_LABEL_PITCH));
     let (live_for_click, truth_for_click) = (live.clone(), truth.clone());
     let response = Plot::new(("plane", x, y))
-        .height(ui.available_height())
+        .width(size.x)
+        .height(size.y)
         .data_aspect(1.0)
-        .x_axis_label(name(x))
-        .y_axis_label(name(y))
-        .show_axes(true)
+        .custom_x_axes(vec![axis(AxisHints::new_x(), across).label(name(x)).min_thickness(theme::AXIS_SIZE[0])])
+        .custom_y_axes(vec![axis(AxisHints::new_y(), up).label(name(y)).min_thickness(theme::LABELLED_Y_AXIS)])
+        .x_grid_spacer(move |input| across.place(&input))
+        .y_grid_spacer(move |input| up.place(&input))
         .allow_scroll(false)
         .allow_boxed_zoom(false)
         .label_formatter(|_| None)
@@ -192,6 +216,11 @@ fn plane_ui(ui: &mut egui::Ui, state: &State, session: &Session, rolled: &Rolled
         let rows = [Some(format!("Step {step}")), line("truth", truth_for_click.get(step)), line("rollout", live_for_click.get(step))];
         area.on_hover_text_at_pointer(rows.into_iter().flatten().collect::<Vec<_>>().join("\n"));
     }
+}
+
+fn axis(hints: AxisHints<'_>, marks: Marks) -> AxisHints<'_> {
+    let spacing = egui::Rangef::new(theme::LABEL_SPACING[0], theme::LABEL_SPACING[1]);
+    hints.label_spacing(spacing).formatter(move |mark, shown| marks.label(mark, shown))
 }
 
 fn path(plot_ui: &mut PlotUi<'_>, name: &str, points: Vec<[f64; 2]>, color: egui::Color32) {

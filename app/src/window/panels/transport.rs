@@ -40,7 +40,7 @@ fn source_ui(ui: &mut egui::Ui, state: &State, source: Source, commands: &mut Co
     let (enabled, remark) = match sound {
         SoundState::Ready(_) => (true, String::new()),
         SoundState::Computing => (true, "Computing.".into()),
-        SoundState::Absent(reason) => (false, format!("Not to be heard: {reason}.")),
+        SoundState::Absent(reason) => (false, format!("Not here: {reason}.")),
     };
     ui.scope(|ui| {
         ui.spacing_mut().item_spacing.x = theme::GAP * 0.25;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::figure::palette::{BLACK, BLUE, BLUISH_GREEN, GRAY, ORANGE, REDDISH_PURPLE, Rgb, VERMILLION};
-use crate::figure::{Band, Guide, Panel, Provenance, Scale, Series, Stroke, Width};
+use crate::figure::{Band, Guide, Mark, Panel, Provenance, Scale, Series, Shape, Stroke, Width};
 
 fn series(name: &str, color: Rgb, stroke: Stroke, y: impl Fn(f64) -> f64, n_points: u32) -> Series {
     let points = (1..=n_points).map(|i| [f64::from(i), y(f64::from(i))]).collect();
@@ -184,4 +184,19 @@ fn files_are_written_together() {
     let file = folder.join("wide.csv");
     let error = write(&injection(Width::SingleColumn), &file).unwrap_err();
     assert!(error.to_string().contains("wide.csv"), "{error}");
+}
+
+#[test]
+fn what_lies_below_the_floor_is_marked_and_stretches_nothing() {
+    let mut panel = Panel { y_floor: Some(-1.5), series: vec![series("r", BLUE, Stroke::Solid, |k| 0.5 - 0.1 * k, 4)], ..Panel::default() };
+    panel.series[0].points[2][1] = -47.0;
+    panel.marks.push(Mark { name: "Start".into(), color: BLACK, shape: Shape::Ring, point: [1.0, 0.4] });
+    let spec = FigureSpec { panels: vec![panel], ..FigureSpec::default() };
+    let svg = to_svg(&spec).unwrap();
+    for expected in [">−47</text>", ">below the axis, with its value (1 point)</text>", ">Start</text>", ">−1.5</text>"] {
+        assert!(svg.contains(expected), "{expected}");
+    }
+    assert!(!svg.contains(">−40</text>"), "the axis ends at the floor");
+    assert_eq!(svg.matches("<circle").count(), 2, "on the panel and in the legend");
+    assert!(to_csv(&spec).contains(",3,-47,"), "the file has the number");
 }
