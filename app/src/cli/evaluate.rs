@@ -71,7 +71,8 @@ pub(super) fn checkpoints(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn text(evaluation: &Evaluation) -> String {
-    let header = ["k", "family", "n", "cos", "95 %", "null", "ridge", "state R²", "ΔNLL median", "trimmed mean", "log‖Δ‖ R²"];
+    let header =
+        ["k", "family", "n", "cos", "95 %", "null", "ridge", "state R²", "ridge state R²", "ΔNLL median", "trimmed mean", "log‖Δ‖ R²"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for h in &evaluation.horizons {
         let band = h.eval.bands.get("cos").copied().flatten();
@@ -84,12 +85,15 @@ fn text(evaluation: &Evaluation) -> String {
             number(Some(h.null_cos)),
             number(Some(h.ridge_cos)),
             number(h.eval.state_r2),
+            number(Some(h.ridge_state_r2)),
             number(h.eval.dnll.median),
             number(h.eval.dnll.trimmed_mean),
             number(h.eval.logmag_r2),
         ]);
     }
-    let mut text = format!("evaluation side, teacher-forced, one-step Δ\n{}", table(&rows));
+    let note =
+        "a predictor has a state R² at k = 1 only, where its Δ continues the last frame that it sees; the ridge has one of x[t] at any k";
+    let mut text = format!("evaluation side, teacher-forced, one-step Δ\n{}{note}\n", table(&rows));
     for h in &evaluation.horizons {
         if h.eval.nll.n_nonfinite > 0 {
             let _ = writeln!(text, "k = {}: {} of {} likelihoods are not finite and left out", h.horizon, h.eval.nll.n_nonfinite, {

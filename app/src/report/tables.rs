@@ -61,7 +61,21 @@ fn cell(center: Option<f64>, band: Option<Band>, n_nonfinite: usize) -> String {
 
 /// One row a predictor.
 pub(super) fn evaluation(evaluation: &Evaluation) -> String {
-    let head = ["predictor", "k", "n", "cosine", "null", "ridge", "state R²", "ΔNLL median", "5 %", "95 %", "trimmed mean", "ln‖Δ‖ R²"];
+    let head = [
+        "predictor",
+        "k",
+        "n",
+        "cosine",
+        "null",
+        "ridge",
+        "state R²",
+        "ridge state R²",
+        "ΔNLL median",
+        "5 %",
+        "95 %",
+        "trimmed mean",
+        "ln‖Δ‖ R²",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for h in &evaluation.horizons {
         let (cos, dnll) = (&h.eval.cos, &h.eval.dnll);
@@ -75,6 +89,7 @@ pub(super) fn evaluation(evaluation: &Evaluation) -> String {
             number(Some(h.null_cos)),
             number(Some(h.ridge_cos)),
             number(h.eval.state_r2),
+            number(Some(h.ridge_state_r2)),
             number(dnll.median),
             number(dnll.q05),
             number(dnll.q95),

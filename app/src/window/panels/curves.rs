@@ -36,8 +36,18 @@ fn legend_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
         definition_ui(ui, "the lines", &definitions(Line::LEGEND.into_iter()).split_off(Metric::ALL.len()).join("\n"));
         for line in Line::LEGEND {
             let shown = !state.hidden.contains(&line);
-            sample_ui(ui, line, shown);
             let text = egui::RichText::new(line.name()).small();
+            // A sample and its name stay on one row.
+            let extent = egui::WidgetText::from(text.clone()).into_galley(
+                ui,
+                Some(egui::TextWrapMode::Extend),
+                f32::INFINITY,
+                egui::TextStyle::Small,
+            );
+            if ui.available_size_before_wrap().x < theme::SWATCH * 2.0 + theme::GAP + extent.size().x {
+                ui.end_row();
+            }
+            sample_ui(ui, line, shown);
             let text = if shown { text } else { text.weak().strikethrough() };
             let entry = ui.add(egui::Button::new(text).frame(false));
             let hint = format!("{}\nClick to {} it.", line.explanation(), if shown { "hide" } else { "show" });
