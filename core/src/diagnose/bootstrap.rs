@@ -1,6 +1,6 @@
 //! Bootstrap by speaker: utterances of one speaker are not independent draws.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -16,31 +16,55 @@ pub struct Band {
     pub high: f64,
 }
 
-/// Resamples speakers with replacement (`n_resamples` times, seeded); `values[i]` belongs to `speakers[i]`; non-finite values are
-/// left out. `None` with fewer than two speakers or without resamples.
-pub fn bootstrap_by_speaker(values: &[f64], speakers: &[&str], n_resamples: usize, seed: u64) -> Option<Band> {
-    let mut by_speaker: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for (value, speaker) in values.iter().zip(speakers).filter(|(value, _)| value.is_finite()) {
-        let (sum, count) = by_speaker.entry(speaker).or_default();
-        *sum += value;
-        *count += 1.0;
+/// Resamples speakers with replacement, the same ones for every metric and step.
+#[derive(Clone, Debug)]
+pub(super) struct Bootstrap {
+    n_resamples: usize,
+    seed: u64,
+    n_speakers: usize,
+    /// Positions of the speakers drawn, `[n_resamples, n_speakers]`.
+    draws: Vec<usize>,
+}
+
+impl Bootstrap {
+    /// `n_resamples` draws of `n_speakers` speakers, seeded.
+    pub(super) fn new(n_speakers: usize, n_resamples: usize, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let draws = if n_speakers < 2 { 0 } else { n_resamples * n_speakers };
+        Self { n_resamples, seed, n_speakers, draws: (0..draws).map(|_| rng.random_range(0..n_speakers)).collect() }
     }
-    let totals: Vec<(f64, f64)> = by_speaker.into_values().collect();
-    if totals.len() < 2 || n_resamples == 0 {
-        return None;
-    }
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut means: Vec<f64> = (0..n_resamples)
-        .map(|_| {
-            let (sum, count) = (0..totals.len()).fold((0.0, 0.0), |(sum, count), _| {
-                let (s, c) = totals[rng.random_range(0..totals.len())];
-                (sum + s, count + c)
-            });
+
+    /// Band of the mean; `values[i]` belongs to `speakers[i]`; non-finite values are left out. `None` with fewer than two speakers
+    /// or without resamples.
+    pub(super) fn band(&self, values: &[f64], speakers: &[&str]) -> Option<Band> {
+        let mut by_speaker: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        for (value, speaker) in values.iter().zip(speakers).filter(|(value, _)| value.is_finite()) {
+            let (sum, count) = by_speaker.entry(speaker).or_default();
+            *sum += value;
+            *count += 1.0;
+        }
+        let totals: Vec<(f64, f64)> = by_speaker.into_values().collect();
+        if totals.len() < 2 || self.n_resamples == 0 {
+            return None;
+        }
+        if totals.len() != self.n_speakers {
+            // A speaker had no finite value.
+            return Self::new(totals.len(), self.n_resamples, self.seed).band(values, speakers);
+        }
+        let mean = |drawn: &[usize]| {
+            let (sum, count) = drawn.iter().fold((0.0, 0.0), |(sum, count), &i| (sum + totals[i].0, count + totals[i].1));
             sum / count
-        })
-        .collect();
-    means.sort_unstable_by(f64::total_cmp);
-    Some(Band { low: quantile(&means, 0.025), high: quantile(&means, 0.975) })
+        };
+        let mut means: Vec<f64> = self.draws.chunks_exact(self.n_speakers).map(mean).collect();
+        means.sort_unstable_by(f64::total_cmp);
+        Some(Band { low: quantile(&means, 0.025), high: quantile(&means, 0.975) })
+    }
+}
+
+/// One band: [`Bootstrap`] for a single metric.
+pub fn bootstrap_by_speaker(values: &[f64], speakers: &[&str], n_resamples: usize, seed: u64) -> Option<Band> {
+    let n_speakers = speakers.iter().collect::<BTreeSet<_>>().len();
+    Bootstrap::new(n_speakers, n_resamples, seed).band(values, speakers)
 }
 
 #[cfg(test)]

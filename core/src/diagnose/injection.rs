@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Band, References, Summary, bootstrap_by_speaker};
+use rayon::prelude::*;
+
+use super::bootstrap::Bootstrap;
+use super::{Band, References, Summary};
 use crate::context::Corpus;
 use crate::job::JobCtx;
 use crate::predict::{Baselines, Predictor, PredictorInfo};
@@ -97,8 +100,10 @@ pub fn inject(
 ) -> Result<InjectionReport, RolloutError> {
     let rollouts = rollout(ctx, corpus, predictor, baselines, segments, schedules, &config.rollout)?;
     let speakers: Vec<&str> = segments.iter().map(|s| corpus.utterances[s.utterance].speaker.as_str()).collect();
-    let reader = Reader { unit: references.median_delta_norm, speakers, n_resamples: config.n_resamples, seed: ctx.seed };
-    let modes = rollouts.iter().map(|r| reader.mode(r)).collect();
+    let n_speakers = speakers.iter().collect::<BTreeSet<_>>().len();
+    let bootstrap = Bootstrap::new(n_speakers, config.n_resamples, ctx.seed);
+    let reader = Reader { unit: references.median_delta_norm, speakers, bootstrap };
+    let modes = rollouts.par_iter().map(|r| reader.mode(r)).collect();
     let n_utterances = segments.iter().map(|s| s.utterance).collect::<BTreeSet<_>>().len();
     Ok(InjectionReport { predictor: predictor.info.clone(), config: config.clone(), modes, references, rollouts, n_utterances })
 }
@@ -108,8 +113,7 @@ struct Reader<'a> {
     unit: f64,
     /// Of each segment.
     speakers: Vec<&'a str>,
-    n_resamples: usize,
-    seed: u64,
+    bootstrap: Bootstrap,
 }
 
 impl Reader<'_> {
@@ -127,7 +131,7 @@ impl Reader<'_> {
         let (cos, mag_ratio) = (pick(&rollout.cos), pick(&rollout.mag_ratio));
         let dnll = pick_difference(&rollout.nll, &rollout.nll_baseline);
         let state_err_after: Vec<f64> = pick(&rollout.state_err_after).iter().map(|e| e / self.unit).collect();
-        let band = |values: &[f64]| bootstrap_by_speaker(values, &speakers, self.n_resamples, self.seed);
+        let band = |values: &[f64]| self.bootstrap.band(values, &speakers);
         let bands = [("cos", &cos), ("dnll", &dnll), ("mag_ratio", &mag_ratio), ("state_err_after", &state_err_after)];
         StepReport {
             step,
