@@ -82,19 +82,9 @@ pub(super) fn corpus(store: &StoreArg, session: &Session) -> anyhow::Result<(Sto
 /// Loads a predictor and checks that it fits the latents; says so where it was fitted on speakers that it is measured on here.
 pub(super) fn predictor(path: &Path, corpus: &Corpus, session: &Session) -> anyhow::Result<Predictor> {
     let predictor = Predictor::load(path, &session.device()?.device)?;
-    let (name, wanted, dim) = (path.display(), predictor.info.dim, corpus.dim);
-    if wanted != dim {
-        bail!("{name} predicts frames of {wanted} values, but the store's frames have {dim}; use a predictor fitted on such latents");
-    }
-    let made = &predictor.info.provenance;
-    if let (Some(fitted), Some(stored)) = (&made.codec, &corpus.codec)
-        && fitted != stored
-    {
-        bail!(
-            "{name} was fitted on latents of codec {}, but the store holds those of codec {}; fit one on this store",
-            named(fitted),
-            named(stored)
-        );
+    let (name, made) = (path.display(), &predictor.info.provenance);
+    if let Some(why) = mismatch(&predictor, corpus) {
+        bail!("{name} {why}");
     }
     let eval: BTreeSet<&String> = corpus.side(Side::Eval).map(|u| &u.speaker).collect();
     let seen: Vec<&&String> = eval.iter().filter(|s| made.train_speakers.contains(**s)).collect();
@@ -106,6 +96,24 @@ pub(super) fn predictor(path: &Path, corpus: &Corpus, session: &Session) -> anyh
         ));
     }
     Ok(predictor)
+}
+
+/// Why a predictor says nothing about these latents: after its name, the rest of a sentence.
+pub(super) fn mismatch(predictor: &Predictor, corpus: &Corpus) -> Option<String> {
+    let (wanted, dim) = (predictor.info.dim, corpus.dim);
+    if wanted != dim {
+        return Some(format!(
+            "predicts frames of {wanted} values, but the store's frames have {dim}; use a predictor fitted on such latents"
+        ));
+    }
+    match (&predictor.info.provenance.codec, &corpus.codec) {
+        (Some(fitted), Some(stored)) if fitted != stored => Some(format!(
+            "was fitted on latents of codec {}, but the store holds those of codec {}; fit one on this store",
+            named(fitted),
+            named(stored)
+        )),
+        _ => None,
+    }
 }
 
 /// A codec by name and the beginning of its weights' hash.

@@ -12,7 +12,7 @@ use driftscope_core::predict::{Predictor, PredictorConfig, PredictorKind, fit_pr
 
 use super::output::ForceArg;
 use super::session::Session;
-use super::{JsonArg, Report, demo, evaluate, inject};
+use super::{JsonArg, Report, demo, evaluate, inject, input};
 use crate::window::WindowOptions;
 use crate::window::session::Material;
 
@@ -66,7 +66,7 @@ fn embedded(demo: crate::demo::Demo) -> Material {
 fn material(store: &Store, checkpoints: &[PathBuf], job: &JobCtx) -> anyhow::Result<Material> {
     job.progress.report("Latents", 0, None, "");
     let (corpus, _) = Corpus::read(store)?;
-    let mut predictors = if checkpoints.is_empty() { beside(store.path(), corpus.dim, job)? } else { named(checkpoints, &corpus, job)? };
+    let mut predictors = predictors(store, checkpoints, &corpus, job)?;
     if !predictors.iter().any(|p| p.info.horizon == 1) {
         job.progress.report("Ridge predictor", 0, None, "");
         let config = PredictorConfig { kind: PredictorKind::Linear, ..PredictorConfig::default() };
@@ -90,37 +90,19 @@ fn material(store: &Store, checkpoints: &[PathBuf], job: &JobCtx) -> anyhow::Res
     })
 }
 
-/// The checkpoints that were asked for.
-fn named(paths: &[PathBuf], corpus: &Corpus, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
+/// The checkpoints that were asked for, which must fit; or those in `predictors/` beside the store that do.
+fn predictors(store: &Store, checkpoints: &[PathBuf], corpus: &Corpus, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
+    let beside = store.path().parent().unwrap_or(Path::new("")).join("predictors");
+    let folders = if checkpoints.is_empty() && beside.is_dir() { vec![beside] } else { checkpoints.to_vec() };
     let mut found = Vec::new();
-    for path in paths {
-        for file in evaluate::checkpoints(path)? {
-            let predictor = Predictor::load(&file, &job.device)?;
-            let wanted = predictor.info.dim;
-            anyhow::ensure!(
-                wanted == corpus.dim,
-                "{} predicts frames of {wanted} values, but the store's frames have {}",
-                file.display(),
-                corpus.dim
-            );
-            found.push(predictor);
-        }
-    }
-    found.sort_by(|a, b| (a.info.horizon, &a.info.kind).cmp(&(b.info.horizon, &b.info.kind)));
-    Ok(found)
-}
-
-/// Checkpoints in `predictors/` beside the store that fit its frames.
-fn beside(store: &Path, dim: usize, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
-    let folder = store.parent().unwrap_or(Path::new("")).join("predictors");
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
-    for path in evaluate::checkpoints(&folder)? {
-        let predictor = Predictor::load(&path, &job.device)?;
-        if predictor.info.dim == dim {
-            found.push(predictor);
+    for folder in folders {
+        for path in evaluate::checkpoints(&folder)? {
+            let predictor = Predictor::load(&path, &job.device)?;
+            match input::mismatch(&predictor, corpus) {
+                None => found.push(predictor),
+                Some(why) if !checkpoints.is_empty() => anyhow::bail!("{} {why}", path.display()),
+                Some(_) => {}
+            }
         }
     }
     found.sort_by(|a, b| (a.info.horizon, &a.info.kind).cmp(&(b.info.horizon, &b.info.kind)));
