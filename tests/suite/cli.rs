@@ -306,13 +306,19 @@ fn write_tone(path: &Path, start_hz: f32) {
     driftscope_core::audio::write_wav(path, &clip).unwrap();
 }
 
-#[test]
-fn audio_becomes_a_store_and_sound_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let audio = folder.path().join("audio");
+/// A tone by each of three speakers, in `folder/audio`.
+fn tones(folder: &Path) -> PathBuf {
+    let audio = folder.join("audio");
     for (index, speaker) in ["11", "12", "13"].iter().enumerate() {
         write_tone(&audio.join(format!("{speaker}/{speaker}-1.wav")), 150.0 + 80.0 * index as f32);
     }
+    audio
+}
+
+#[test]
+fn audio_becomes_a_store_and_sound_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = tones(folder.path());
     fs::write(audio.join("13/13-2.flac"), "this is text").unwrap();
     for zarr in ["2", "3"] {
         let store = folder.path().join(format!("v{zarr}/latents.zarr"));
@@ -400,10 +406,7 @@ fn a_predictor_says_what_it_was_fitted_on() {
 #[test]
 fn a_predictor_of_one_codec_does_not_measure_another() {
     let folder = tempfile::tempdir().unwrap();
-    let audio = folder.path().join("audio");
-    for (index, speaker) in ["11", "12", "13"].iter().enumerate() {
-        write_tone(&audio.join(format!("{speaker}/{speaker}-1.wav")), 150.0 + 80.0 * index as f32);
-    }
+    let audio = tones(folder.path());
     let store = folder.path().join("demo/latents.zarr");
     assert_eq!(driftscope(folder.path(), &["encode", text(&audio), "--store", text(&store)]).code, 0);
     let checkpoint = folder.path().join("linear.safetensors");
@@ -427,10 +430,7 @@ fn a_predictor_of_one_codec_does_not_measure_another() {
 #[test]
 fn a_store_that_grows_keeps_its_evaluation_side() {
     let folder = tempfile::tempdir().unwrap();
-    let audio = folder.path().join("audio");
-    for (index, speaker) in ["11", "12", "13"].iter().enumerate() {
-        write_tone(&audio.join(format!("{speaker}/{speaker}-1.wav")), 150.0 + 80.0 * index as f32);
-    }
+    let audio = tones(folder.path());
     let store = folder.path().join("s/latents.zarr");
     let encode = ["encode", text(&audio), "--store", text(&store)];
     assert_eq!(driftscope(folder.path(), &encode).code, 0);

@@ -27,8 +27,12 @@ pub(super) struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// `n_resamples` draws of `n_speakers` speakers, seeded.
-    pub(super) fn new(n_speakers: usize, n_resamples: usize, seed: u64) -> Self {
+    /// `n_resamples` draws of as many speakers as there are in `speakers`, seeded.
+    pub(super) fn new(speakers: &[&str], n_resamples: usize, seed: u64) -> Self {
+        Self::of(speakers.iter().collect::<BTreeSet<_>>().len(), n_resamples, seed)
+    }
+
+    fn of(n_speakers: usize, n_resamples: usize, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let draws = if n_speakers < 2 { 0 } else { n_resamples * n_speakers };
         Self { n_resamples, seed, n_speakers, draws: (0..draws).map(|_| rng.random_range(0..n_speakers)).collect() }
@@ -49,7 +53,7 @@ impl Bootstrap {
         }
         if totals.len() != self.n_speakers {
             // A speaker had no finite value.
-            return Self::new(totals.len(), self.n_resamples, self.seed).band(values, speakers);
+            return Self::of(totals.len(), self.n_resamples, self.seed).band(values, speakers);
         }
         let mean = |drawn: &[usize]| {
             let (sum, count) = drawn.iter().fold((0.0, 0.0), |(sum, count), &i| (sum + totals[i].0, count + totals[i].1));
@@ -61,15 +65,13 @@ impl Bootstrap {
     }
 }
 
-/// One band: [`Bootstrap`] for a single metric.
-pub fn bootstrap_by_speaker(values: &[f64], speakers: &[&str], n_resamples: usize, seed: u64) -> Option<Band> {
-    let n_speakers = speakers.iter().collect::<BTreeSet<_>>().len();
-    Bootstrap::new(n_speakers, n_resamples, seed).band(values, speakers)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn resampled(values: &[f64], speakers: &[&str], n_resamples: usize, seed: u64) -> Option<Band> {
+        Bootstrap::new(speakers, n_resamples, seed).band(values, speakers)
+    }
 
     #[test]
     fn the_band_is_as_wide_as_the_speakers_differ() {
@@ -77,18 +79,18 @@ mod tests {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i / 10)).collect();
         let names: Vec<String> = (0..400).map(|i| (i / 10).to_string()).collect();
         let speakers: Vec<&str> = names.iter().map(String::as_str).collect();
-        let band = bootstrap_by_speaker(&values, &speakers, 2000, 3).unwrap();
+        let band = resampled(&values, &speakers, 2000, 3).unwrap();
         let sd = (((40.0_f64.powi(2) - 1.0) / 12.0) / 40.0).sqrt();
         let half_width = f64::midpoint(band.high - 19.5, 19.5 - band.low);
         assert!((half_width / (1.96 * sd) - 1.0).abs() < 0.1, "{band:?}, expected ±{}", 1.96 * sd);
-        assert_eq!(band, bootstrap_by_speaker(&values, &speakers, 2000, 3).unwrap());
+        assert_eq!(band, resampled(&values, &speakers, 2000, 3).unwrap());
     }
 
     #[test]
     fn one_speaker_has_no_band_and_nan_is_left_out() {
-        assert_eq!(bootstrap_by_speaker(&[1.0, 2.0], &["a", "a"], 100, 0), None);
-        assert_eq!(bootstrap_by_speaker(&[1.0, f64::NAN], &["a", "b"], 100, 0), None);
-        let band = bootstrap_by_speaker(&[1.0, f64::NAN, 1.0], &["a", "b", "c"], 100, 0).unwrap();
+        assert_eq!(resampled(&[1.0, 2.0], &["a", "a"], 100, 0), None);
+        assert_eq!(resampled(&[1.0, f64::NAN], &["a", "b"], 100, 0), None);
+        let band = resampled(&[1.0, f64::NAN, 1.0], &["a", "b", "c"], 100, 0).unwrap();
         assert_eq!((band.low, band.high), (1.0, 1.0));
     }
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Tensor, TensorData};
 
+use super::bootstrap::Bootstrap;
 use super::horizons::{Frames, HorizonRidge, RidgeScore};
 use super::reference::{side_indices, training_normalizer, training_ridges};
 use super::shuffle::shuffled;
-use super::{Band, Summary, bootstrap_by_speaker};
+use super::{Band, Summary};
 use crate::context::{Corpus, Pairs, Side, Slice, first_target};
 use crate::job::JobCtx;
 use crate::predict::{Baselines, Prediction, Predictor};
@@ -232,7 +233,8 @@ impl SideReader<'_> {
         let utterance = |row: usize| &self.corpus.utterances[pairs.origins[row].0];
         let speakers: Vec<&str> = (0..pairs.len()).map(|row| utterance(row).speaker.as_str()).collect();
         let dnll = difference(&rows.nll, &rows.baseline);
-        let band = |values: &[f64]| bootstrap_by_speaker(values, &speakers, config.n_resamples, ctx.seed);
+        let bootstrap = Bootstrap::new(&speakers, config.n_resamples, ctx.seed);
+        let band = |values: &[f64]| bootstrap.band(values, &speakers);
         let bands = [("cos", band(&rows.cos)), ("dnll", band(&dnll))].map(|(name, band)| (name.to_owned(), band)).into();
         let mut order: Vec<usize> = (0..rows.nll.len()).filter(|&i| rows.nll[i].is_finite()).collect();
         order.sort_by(|&a, &b| rows.nll[b].total_cmp(&rows.nll[a]));

@@ -100,8 +100,7 @@ pub fn inject(
 ) -> Result<InjectionReport, RolloutError> {
     let rollouts = rollout(ctx, corpus, predictor, baselines, segments, schedules, &config.rollout)?;
     let speakers: Vec<&str> = segments.iter().map(|s| corpus.utterances[s.utterance].speaker.as_str()).collect();
-    let n_speakers = speakers.iter().collect::<BTreeSet<_>>().len();
-    let bootstrap = Bootstrap::new(n_speakers, config.n_resamples, ctx.seed);
+    let bootstrap = Bootstrap::new(&speakers, config.n_resamples, ctx.seed);
     let reader = Reader { unit: references.median_delta_norm, speakers, bootstrap };
     let modes = rollouts.par_iter().map(|r| reader.mode(r)).collect();
     let n_utterances = segments.iter().map(|s| s.utterance).collect::<BTreeSet<_>>().len();

@@ -12,7 +12,7 @@ mod shuffle;
 mod summary;
 pub mod toy;
 
-pub use bootstrap::{Band, bootstrap_by_speaker};
+pub use bootstrap::Band;
 pub use evaluate::{EvaluateConfig, Evaluation, HorizonReport, SideMetrics, evaluate};
 pub use horizons::RidgeScore;
 pub use injection::{InjectionConfig, InjectionReport, ModeReport, StepReport, inject};
