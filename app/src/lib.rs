@@ -5,5 +5,6 @@
 pub mod battery;
 pub mod cli;
 pub mod demo;
+pub(crate) mod open;
 pub mod report;
 pub mod window;

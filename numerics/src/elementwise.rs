@@ -39,3 +39,16 @@ pub fn sum_of_squares(values: &[f32]) -> f64 {
     }
     f64::from(sums.iter().sum::<f32>() + rest)
 }
+
+/// ‖a − b‖², in a fixed order of eight partial sums; what is beyond the shorter of the two is left out.
+pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    let n = a.len().min(b.len());
+    let (a, b) = (&a[..n], &b[..n]);
+    let mut sums = [0.0_f32; 8];
+    let (xs, ys) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| (x - y) * (x - y)).sum();
+    for (x, y) in xs.zip(ys) {
+        sums.iter_mut().zip(x.iter().zip(y)).for_each(|(sum, (x, y))| *sum += (x - y) * (x - y));
+    }
+    sums.iter().sum::<f32>() + rest
+}

@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
 pub(super) fn predictors(paths: &[PathBuf], horizons: &[usize], corpus: &Corpus, session: &Session) -> anyhow::Result<Vec<Predictor>> {
     let mut predictors = Vec::new();
     for path in paths {
-        for file in checkpoints(path)? {
+        for file in crate::open::checkpoints(path)? {
             predictors.push(input::predictor(&file, corpus, session)?);
         }
     }
@@ -52,22 +52,6 @@ pub(super) fn predictors(paths: &[PathBuf], horizons: &[usize], corpus: &Corpus,
     predictors.retain(|p| horizons.is_empty() || horizons.contains(&p.info.horizon));
     predictors.sort_by_key(|p| p.info.horizon);
     Ok(predictors)
-}
-
-/// A checkpoint, or those of a folder in name order.
-pub(super) fn checkpoints(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = std::fs::read_dir(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    let files = entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>()?;
-    let is_checkpoint = |file: &PathBuf| file.extension().is_some_and(|e| e == "safetensors" || e == "pt");
-    let mut files: Vec<_> = files.into_iter().filter(is_checkpoint).collect();
-    files.sort();
-    if files.is_empty() {
-        bail!("{}: holds no checkpoint (*.safetensors, *.pt)", path.display());
-    }
-    Ok(files)
 }
 
 fn text(evaluation: &Evaluation) -> String {

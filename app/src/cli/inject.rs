@@ -108,16 +108,10 @@ fn diagnose(
     config: &InjectionConfig,
 ) -> anyhow::Result<InjectionReport> {
     let job = session.job()?;
-    let baselines = baselines(corpus, predictor);
+    let baselines = crate::open::baselines(corpus, predictor);
     let lines = ReferenceConfig { window: predictor.info.window, ..ReferenceConfig::default() };
     let references = references(&job, corpus, segments, config.rollout.n_steps, direct, &lines)?;
     Ok(inject(&job, corpus, predictor, &baselines, segments, schedules, references, config)?)
-}
-
-/// The unconditional baselines over the training side's Δ at the predictor's window and horizon.
-pub(super) fn baselines(corpus: &Corpus, predictor: &Predictor) -> Baselines {
-    let train: Vec<usize> = (0..corpus.utterances.len()).filter(|&i| corpus.utterances[i].side == Side::Train).collect();
-    Baselines::fit(&Pairs::cut(corpus, &train, predictor.info.window, predictor.info.horizon, Slice::All))
 }
 
 fn text(report: &InjectionReport, predictor: &Predictor) -> String {

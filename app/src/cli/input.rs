@@ -83,7 +83,7 @@ pub(super) fn corpus(store: &StoreArg, session: &Session) -> anyhow::Result<(Sto
 pub(super) fn predictor(path: &Path, corpus: &Corpus, session: &Session) -> anyhow::Result<Predictor> {
     let predictor = Predictor::load(path, &session.device()?.device)?;
     let (name, made) = (path.display(), &predictor.info.provenance);
-    if let Some(why) = mismatch(&predictor, corpus) {
+    if let Some(why) = crate::open::mismatch(&predictor, corpus) {
         bail!("{name} {why}");
     }
     let eval: BTreeSet<&String> = corpus.side(Side::Eval).map(|u| &u.speaker).collect();
@@ -96,29 +96,6 @@ pub(super) fn predictor(path: &Path, corpus: &Corpus, session: &Session) -> anyh
         ));
     }
     Ok(predictor)
-}
-
-/// Why a predictor says nothing about these latents: after its name, the rest of a sentence.
-pub(super) fn mismatch(predictor: &Predictor, corpus: &Corpus) -> Option<String> {
-    let (wanted, dim) = (predictor.info.dim, corpus.dim);
-    if wanted != dim {
-        return Some(format!(
-            "predicts frames of {wanted} values, but the store's frames have {dim}; use a predictor fitted on such latents"
-        ));
-    }
-    match (&predictor.info.provenance.codec, &corpus.codec) {
-        (Some(fitted), Some(stored)) if fitted != stored => Some(format!(
-            "was fitted on latents of codec {}, but the store holds those of codec {}; fit one on this store",
-            named(fitted),
-            named(stored)
-        )),
-        _ => None,
-    }
-}
-
-/// A codec by name and the beginning of its weights' hash.
-fn named(tag: &CodecTag) -> String {
-    if tag.weights_hash.is_empty() { tag.codec.clone() } else { format!("{} (weights {})", tag.codec, short(&tag.weights_hash)) }
 }
 
 /// The codec that decodes latents made by `made_by`. A codec other than that one is used only when asked for by name.
@@ -137,18 +114,13 @@ pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: &CodecArg
     }
     let mismatch = match made_by {
         None => "the store does not say which codec made it".to_owned(),
-        Some(tag) => format!("the store was made by codec {}, and the one at hand is {}", named(tag), named(&ours)),
+        Some(tag) => format!("the store was made by codec {}, and the one at hand is {}", crate::open::named(tag), crate::open::named(&ours)),
     };
     if asked.codec.is_none() {
         bail!("{mismatch}; encode the audio again, or decode anyway by naming it with --codec {}", ours.codec);
     }
     session.console.notice(&format!("{mismatch}; decoded as asked, the sound may be wrong"));
     Ok(codec)
-}
-
-/// The first characters of a hash, enough to tell two apart.
-pub(super) fn short(hash: &str) -> &str {
-    hash.get(..12).unwrap_or(hash)
 }
 
 /// Index of an utterance in the corpus.

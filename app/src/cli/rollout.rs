@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let segment = Segment { utterance: input::utterance(&corpus, &args.utterance)?, t0: args.start };
     // Opened before the work: a wrong codec is known at once.
     let codec = args.wav.as_ref().map(|_| input::codec_for(store.codec(), corpus.dim, &args.codec, session)).transpose()?;
-    let baselines = super::inject::baselines(&corpus, &predictor);
+    let baselines = crate::open::baselines(&corpus, &predictor);
     let rollouts = rollout(&session.job()?, &corpus, &predictor, &baselines, &[segment], &[schedule], &config)?;
     let rolled = rollouts.into_iter().next().context("the rollout gave nothing")?;
     if let (Some(path), Some(codec)) = (&args.wav, codec) {

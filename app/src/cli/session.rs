@@ -73,10 +73,10 @@ impl Session {
     }
 }
 
-/// `$DRIFTSCOPE_RUNS`, else `runs` in the user's data folder, or in the working folder where there is none.
+/// `$DRIFTSCOPE_RUNS`, else `runs` in the data folder.
 fn default_registry() -> PathBuf {
     if let Some(folder) = std::env::var_os("DRIFTSCOPE_RUNS").filter(|f| !f.is_empty()) {
         return PathBuf::from(folder);
     }
-    directories::ProjectDirs::from("", "", "driftscope").map_or_else(|| PathBuf::from("runs"), |dirs| dirs.data_dir().join("runs"))
+    crate::open::data_folder().join("runs")
 }

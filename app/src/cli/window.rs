@@ -29,16 +29,23 @@ pub(super) fn run(project: Option<PathBuf>, checkpoints: Vec<PathBuf>, session: 
         };
     }
     // A store that cannot be opened is said here rather than in a window that comes up empty.
-    let store = project.map(|path| Store::open(&path)).transpose()?;
+    let store = project.as_deref().map(Store::open).transpose()?;
     anyhow::ensure!(
         store.is_some() || checkpoints.is_empty(),
         "--predictor needs the store that it predicts: driftscope STORE --predictor CKPT"
     );
     let loader: crate::window::worker::Loader = match store {
         None => Box::new(|job| Ok(embedded(crate::demo::load(&job.device)?))),
-        Some(store) => Box::new(move |job| material(&store, &checkpoints, job)),
+        Some(store) => Box::new(move |job| crate::open::material(&store, &checkpoints, job)),
     };
-    crate::window::open(WindowOptions { device: session.choice, seed: session.seed, loader })?;
+    crate::window::open(WindowOptions {
+        device: session.choice,
+        seed: session.seed,
+        loader,
+        project,
+        memory: Some(crate::open::data_folder().join("sessions")),
+        registry: Some(session.registry.clone()),
+    })?;
     Ok(Report::default())
 }
 
@@ -56,64 +63,10 @@ fn embedded(demo: crate::demo::Demo) -> Material {
         corpus: demo.corpus,
         clips: demo.clips,
         codec: Some(demo.codec),
+        path: None,
         made_by: None,
         predictors: demo.predictors,
         baselines: demo.baselines,
     }
 }
 
-/// A store with the predictors named, or those found beside it; with none, a ridge is fitted on the spot.
-fn material(store: &Store, checkpoints: &[PathBuf], job: &JobCtx) -> anyhow::Result<Material> {
-    job.progress.report("Latents", 0, None, "");
-    let (corpus, _) = Corpus::read(store)?;
-    let mut predictors = predictors(store, checkpoints, &corpus, job)?;
-    if !predictors.iter().any(|p| p.info.horizon == 1) {
-        job.progress.report("Ridge predictor", 0, None, "");
-        let config = PredictorConfig { kind: PredictorKind::Linear, ..PredictorConfig::default() };
-        let mut ridge = fit_predictor(job, &corpus, &config, None)?;
-        // It lies in no file, so it has no file's hash.
-        ridge.info.hash.clear();
-        predictors.insert(0, ridge);
-    }
-    let first = predictors.iter().find(|p| p.info.horizon == 1).context("no predictor with horizon 1")?;
-    let baselines = inject::baselines(&corpus, first);
-    let codec = Codec::embedded().ok().filter(|codec| store.codec() == Some(&codec.tag()));
-    let name = store.path().parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Material {
-        name,
-        clips: clips(store, &corpus),
-        corpus,
-        codec,
-        made_by: store.codec().map(|c| c.codec.clone()),
-        predictors,
-        baselines,
-    })
-}
-
-/// The checkpoints that were asked for, which must fit; or those in `predictors/` beside the store that do.
-fn predictors(store: &Store, checkpoints: &[PathBuf], corpus: &Corpus, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
-    let beside = store.path().parent().unwrap_or(Path::new("")).join("predictors");
-    let folders = if checkpoints.is_empty() && beside.is_dir() { vec![beside] } else { checkpoints.to_vec() };
-    let mut found = Vec::new();
-    for folder in folders {
-        for path in evaluate::checkpoints(&folder)? {
-            let predictor = Predictor::load(&path, &job.device)?;
-            match input::mismatch(&predictor, corpus) {
-                None => found.push(predictor),
-                Some(why) if !checkpoints.is_empty() => anyhow::bail!("{} {why}", path.display()),
-                Some(_) => {}
-            }
-        }
-    }
-    found.sort_by(|a, b| (a.info.horizon, &a.info.kind).cmp(&(b.info.horizon, &b.info.kind)));
-    Ok(found)
-}
-
-/// The recordings, if the index knows all of them and they are still there; the window wants all or none.
-fn clips(store: &Store, corpus: &Corpus) -> Vec<AudioClip> {
-    let clip = |id: &str| {
-        let path = store.utterances().iter().find(|u| u.id == id)?.audio_path.as_ref()?;
-        audio::read(path).ok()
-    };
-    corpus.utterances.iter().map(|u| clip(&u.id)).collect::<Option<Vec<_>>>().unwrap_or_default()
-}

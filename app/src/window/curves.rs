@@ -7,10 +7,13 @@ use driftscope_core::diagnose::{Band, InjectionReport, ModeReport, References, S
 use driftscope_core::figure::{self, Panel, Scale, Series, Stroke};
 use driftscope_core::rollout::Rollout;
 
+use serde::{Deserialize, Serialize};
+
 use super::theme;
+use super::view::Comparand;
 
 /// A quantity per step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Metric {
     /// Cosine of the predicted mean Δ with the true one.
     Cosine,
@@ -148,7 +151,7 @@ impl Average {
 }
 
 /// A curve or reference line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Line {
     /// Mode A.
     Teacher,
@@ -178,6 +181,10 @@ pub enum Line {
     One,
     /// No better than the baseline.
     Zero,
+    /// A kept rollout.
+    Branch(u32),
+    /// Mode D of a compared predictor.
+    Comparand(Comparand),
 }
 
 impl Line {
@@ -214,6 +221,8 @@ impl Line {
             Self::Chance => "Chance",
             Self::One => "True magnitude",
             Self::Zero => "Baseline",
+            Self::Branch(_) => "Branch",
+            Self::Comparand(_) => "Predictor",
         }
     }
 
@@ -239,6 +248,8 @@ impl Line {
             Self::Chance => "± one standard deviation of the cosine of random directions, 1/√D.",
             Self::One => "The true magnitude.",
             Self::Zero => "No better than the unconditional baseline.",
+            Self::Branch(_) => "A kept rollout from its own start and settings.",
+            Self::Comparand(_) => "Mode D of this predictor: it runs on its own frames, from the same starts.",
         }
     }
 
@@ -246,6 +257,7 @@ impl Line {
     pub fn stroke(self) -> Stroke {
         match self {
             Self::Teacher | Self::Periodic | Self::OneShot | Self::Free | Self::Live | Self::Persistence => Stroke::Solid,
+            Self::Branch(_) | Self::Comparand(_) => Stroke::Solid,
             Self::Skyline | Self::Ridge => Stroke::Dashed,
             Self::Climatology => Stroke::ShortDashed,
             Self::Null | Self::Sqrt2Sigma | Self::Chance | Self::One | Self::Zero => Stroke::Dotted,
@@ -254,7 +266,12 @@ impl Line {
 
     /// A rollout's own line, in contrast to what it is read against.
     pub fn is_rollout(self) -> bool {
-        matches!(self, Self::Teacher | Self::Periodic | Self::OneShot | Self::Free | Self::Live)
+        matches!(self, Self::Teacher | Self::Periodic | Self::OneShot | Self::Free) || self.is_single() || matches!(self, Self::Comparand(_))
+    }
+
+    /// Of one start alone.
+    pub fn is_single(self) -> bool {
+        matches!(self, Self::Live | Self::Branch(_))
     }
 
     /// There at some steps only: where there is no value, none went missing.
@@ -283,6 +300,8 @@ impl Line {
 pub struct Curve {
     /// Which.
     pub line: Line,
+    /// Its name in legends.
+    pub name: String,
     /// Value after each step, step 1 first.
     pub values: Vec<Option<f64>>,
     /// Band around each value, where there is one.
@@ -297,6 +316,7 @@ impl Curve {
     fn reference(line: Line, values: &[f64]) -> Self {
         Self {
             line,
+            name: line.name().into(),
             values: values.iter().map(|v| v.is_finite().then_some(*v)).collect(),
             bands: vec![None; values.len()],
             n: vec![0; values.len()],
@@ -308,6 +328,7 @@ impl Curve {
         let steps = &mode.per_step;
         Self {
             line,
+            name: line.name().into(),
             values: steps.iter().map(|s| metric.center(s)).collect(),
             bands: steps.iter().map(|s| metric.spread(s)).collect(),
             n: steps.iter().map(|s| metric.summary(s).n).collect(),
@@ -386,7 +407,7 @@ fn series(curve: &Curve) -> Series {
         high: curve.bands.iter().map(|b| value(b.map(|b| b.high))).collect(),
     });
     Series {
-        name: curve.line.name().into(),
+        name: curve.name.clone(),
         color: theme::line_rgb(curve.line),
         stroke: curve.line.stroke(),
         points: curve
@@ -422,8 +443,25 @@ fn plot(metric: Metric, report: &InjectionReport, live: Option<&Rollout>) -> Cur
     for mode in &report.modes {
         curves.extend(Line::of_mode(mode).map(|line| Curve::of_mode(line, metric, mode)));
     }
-    curves.extend(live.map(|live| live_curve(metric, live, report.references.median_delta_norm)));
+    curves.extend(live.map(|live| single_curve(Line::Live, Line::Live.name(), metric, live, report.references.median_delta_norm)));
     CurvePlot { metric, curves }
+}
+
+/// Mode D of several predictors, on the references of the first: `(which, name, report)`.
+pub fn compared(reports: &[(Comparand, String, &InjectionReport)]) -> Vec<CurvePlot> {
+    let Some((_, _, first)) = reports.first() else { return Vec::new() };
+    let n_steps = first.modes.first().map_or(0, |m| m.per_step.len());
+    let plot = |metric: &Metric| {
+        let mut curves = references(*metric, &first.references, n_steps);
+        // Skylines are a predictor's own; of several, none is drawn.
+        curves.retain(|c| c.line != Line::Skyline);
+        for (comparand, name, report) in reports {
+            let free = report.modes.iter().find(|mode| Line::of_mode(mode) == Some(Line::Free));
+            curves.extend(free.map(|mode| Curve { name: name.clone(), ..Curve::of_mode(Line::Comparand(*comparand), *metric, mode) }));
+        }
+        CurvePlot { metric: *metric, curves }
+    };
+    Metric::ALL.iter().map(plot).collect()
 }
 
 fn references(metric: Metric, references: &References, n_steps: usize) -> Vec<Curve> {
@@ -447,7 +485,8 @@ fn references(metric: Metric, references: &References, n_steps: usize) -> Vec<Cu
     }
 }
 
-fn live_curve(metric: Metric, live: &Rollout, median_delta_norm: f64) -> Curve {
+/// The curve of one rollout from one start.
+pub fn single_curve(line: Line, name: &str, metric: Metric, live: &Rollout, median_delta_norm: f64) -> Curve {
     let values = (0..live.n_steps).map(|i| {
         let value = match metric {
             Metric::Cosine => f64::from(live.cos[i]),
@@ -459,7 +498,8 @@ fn live_curve(metric: Metric, live: &Rollout, median_delta_norm: f64) -> Curve {
     });
     let values: Vec<_> = values.collect();
     Curve {
-        line: Line::Live,
+        line,
+        name: name.to_owned(),
         bands: vec![None; values.len()],
         n: values.iter().map(|v| usize::from(v.is_some())).collect(),
         n_nonfinite: values.iter().map(|v| usize::from(v.is_none())).collect(),

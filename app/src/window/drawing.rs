@@ -11,11 +11,12 @@ use driftscope_core::engine::display::spectrogram::View;
 use driftscope_core::engine::display::trajectory::{Orbit, Path};
 use eframe::egui::{self, Color32, Rect, pos2};
 
+use super::export::Preview;
 use super::gpu::{Gpu, callback, size_px};
 use super::picture::Spectrogram;
 use super::source::Source;
 use super::theme;
-use super::worker::{Rolled, Sound};
+use super::worker::Sound;
 
 /// A sound's own levels, or those against the truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,12 +33,14 @@ pub struct Drawings {
     gpu: Option<Gpu>,
     levels: BTreeMap<(Source, Layer), Levels>,
     space: Option<Space>,
+    figure: Option<(Arc<Preview>, egui::TextureHandle)>,
 }
 
 struct Levels {
     sound: Arc<Sound>,
     dark: bool,
     size_px: [f32; 2],
+    part: [f64; 2],
     drawn: Drawn,
 }
 
@@ -47,10 +50,8 @@ enum Drawn {
 }
 
 struct Space {
-    rolled: Arc<Rolled>,
+    paths: Vec<Path>,
     orbit: Orbit,
-    dark: bool,
-    step: Option<usize>,
     size_px: [f32; 2],
     prepared: Arc<Prepared>,
 }
@@ -72,14 +73,15 @@ impl Drawings {
         self.gpu.is_some()
     }
 
-    /// Draws a sound's spectrogram, or its difference from the truth, into `area`.
-    pub fn spectrogram(&mut self, ui: &egui::Ui, area: Rect, sound: &Arc<Sound>, layer: Layer) {
+    /// Draws the `part` (shares of its length) of a sound's spectrogram, or of its difference from the truth, into `area`.
+    pub fn spectrogram(&mut self, ui: &egui::Ui, area: Rect, sound: &Arc<Sound>, layer: Layer, part: [f64; 2]) {
         let Some(spectrogram) = spectrogram(sound, layer) else { return };
         let (dark, size_px) = (ui.visuals().dark_mode, size_px(area, ui.ctx()));
         let key = (sound.source, layer);
         let same = |kept: &&Levels| {
-            let same_size = kept.size_px == size_px || matches!(kept.drawn, Drawn::Texture(_));
-            kept.dark == dark && same_size && Arc::ptr_eq(&kept.sound, sound)
+            // A texture holds all of it; the shader was told which part to draw, and how large.
+            let same_place = (kept.size_px == size_px && kept.part == part) || matches!(kept.drawn, Drawn::Texture(_));
+            kept.dark == dark && same_place && Arc::ptr_eq(&kept.sound, sound)
         };
         if self.levels.get(&key).as_ref().is_none_or(|x| !same(x)) {
             let background = ui.visuals().extreme_bg_color;
@@ -90,7 +92,10 @@ impl Drawings {
                     &gpu.device,
                     &spectrogram.db,
                     spectrogram.n_bins,
-                    &view(spectrogram, layer, background),
+                    &View {
+                        frames: part[0] as f32 * spectrogram.n_frames as f32..part[1] as f32 * spectrogram.n_frames as f32,
+                        ..view(spectrogram, layer, background)
+                    },
                     size_px,
                 ))),
                 None => Drawn::Texture(ui.ctx().load_texture(
@@ -99,34 +104,37 @@ impl Drawings {
                     egui::TextureOptions::LINEAR,
                 )),
             };
-            self.levels.insert(key, Levels { sound: Arc::clone(sound), dark, size_px, drawn });
+            self.levels.insert(key, Levels { sound: Arc::clone(sound), dark, size_px, part, drawn });
         }
         match self.levels.get(&key).map(|kept| &kept.drawn) {
             Some(Drawn::Shader(prepared)) => drop(ui.painter().add(callback(area, prepared))),
             Some(Drawn::Texture(texture)) => {
-                ui.painter().image(texture.id(), area, Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)), Color32::WHITE);
+                let shown = Rect::from_min_max(pos2(part[0] as f32, 0.0), pos2(part[1] as f32, 1.0));
+                ui.painter().image(texture.id(), area, shown, Color32::WHITE);
             }
             None => {}
         }
     }
 
-    /// Draws `paths` as seen from `orbit` into `area`; what is shown is known by `rolled`, the orbit and the cursor's step.
-    pub fn space(
-        &mut self,
-        ui: &egui::Ui,
-        area: Rect,
-        rolled: &Arc<Rolled>,
-        orbit: Orbit,
-        step: Option<usize>,
-        paths: impl FnOnce() -> Vec<Path>,
-    ) {
+    /// The texture of a figure in preparation.
+    pub fn figure(&mut self, ui: &egui::Ui, preview: &Arc<Preview>, image: &egui::ColorImage) -> egui::TextureHandle {
+        let kept = self.figure.as_ref().filter(|(of, _)| Arc::ptr_eq(of, preview));
+        if let Some((_, texture)) = kept {
+            return texture.clone();
+        }
+        let texture = ui.ctx().load_texture("figure", image.clone(), egui::TextureOptions::LINEAR);
+        self.figure = Some((Arc::clone(preview), texture.clone()));
+        texture
+    }
+
+    /// Draws `paths` as seen from `orbit` into `area`; uploaded only when they differ from those before.
+    pub fn space(&mut self, ui: &egui::Ui, area: Rect, orbit: Orbit, paths: Vec<Path>) {
         let Some(gpu) = &self.gpu else { return };
-        let (dark, size_px) = (ui.visuals().dark_mode, size_px(area, ui.ctx()));
-        let same =
-            |s: &&Space| s.dark == dark && s.size_px == size_px && s.orbit == orbit && s.step == step && Arc::ptr_eq(&s.rolled, rolled);
-        if self.space.as_ref().as_ref().is_none_or(|x| !same(x)) {
-            let prepared = Arc::new(gpu.trajectory.prepare(&gpu.device, &paths(), &orbit, size_px));
-            self.space = Some(Space { rolled: Arc::clone(rolled), orbit, dark, step, size_px, prepared });
+        let size_px = size_px(area, ui.ctx());
+        let same = |s: &Space| s.size_px == size_px && s.orbit == orbit && s.paths == paths;
+        if !self.space.as_ref().is_some_and(same) {
+            let prepared = Arc::new(gpu.trajectory.prepare(&gpu.device, &paths, &orbit, size_px));
+            self.space = Some(Space { paths, orbit, size_px, prepared });
         }
         if let Some(space) = &self.space {
             ui.painter().add(callback(area, &space.prepared));

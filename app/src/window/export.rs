@@ -1,17 +1,23 @@
-//! The curves on screen as a figure on disk: the same numbers, through the core's figure renderer.
+//! What is on screen as a figure on paper: the same numbers, through the core's figure renderer.
 //!
-//! Runs on its own thread: a file dialog may stay open for as long as the user likes, and rendering takes a moment.
+//! Rendering and dialogs have a thread of their own: a dialog may stay open for as long as the user likes, and a preview takes a moment.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use driftscope_core::engine::lane::Lane;
 use driftscope_core::figure::{self, FigureSpec, Provenance, Width};
+use eframe::egui;
 
 use super::caption;
-use super::command::ExportFolder;
-use super::curves::{Line, definitions};
+use super::command::{ExportFolder, FigureEdit, FigureOf};
+use super::curves::{Line, Metric, definitions};
+use super::memory::Carried;
 use super::session::Session;
+use super::source::Source;
 use super::state::{Notice, State};
+use super::theme;
+use super::view::Comparand;
 use super::worker::{Delivery, Desk, Rolled};
 
 /// Where figures go when nobody is asked.
@@ -20,23 +26,215 @@ const DEFAULT_FOLDER: &str = "driftscope-figures";
 /// Held from the choice of a free name until its files are there, so that two exports never choose the same.
 static WRITING: Mutex<()> = Mutex::new(());
 
-/// Starts writing what `state` shows; the outcome is delivered as a notice.
-pub(super) fn start(state: &State, folder: ExportFolder, desk: Desk) {
-    let (Some(session), Some(rolled)) = (state.session.clone(), state.rolled.clone()) else {
-        desk.deliver(Delivery::Notice(Notice::Problem("There are no curves to export yet.".into())));
-        return;
-    };
-    let hidden = state.hidden.clone();
-    let reply = desk.clone();
-    let work = move || {
-        let notice = match resolve(folder) {
-            Some(folder) => write(figure_spec(&session, &rolled, |line| !hidden.contains(&line)), &folder),
-            None => Notice::Done(not_chosen()),
+/// Pixels an inch of the preview.
+const PREVIEW_DPI: f64 = 120.0;
+
+/// Settings of a figure in preparation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// Of which view.
+    pub of: FigureOf,
+    /// Column width.
+    pub width: Width,
+    /// Text size, pt.
+    pub font_size_pt: f64,
+    /// Line width, pt.
+    pub line_width_pt: f64,
+    /// Height of a row of panels, mm.
+    pub row_height_mm: f64,
+    /// Panels a row.
+    pub columns: usize,
+    /// With legend.
+    pub legend: bool,
+    /// With caption.
+    pub caption: bool,
+    /// File stem.
+    pub name: String,
+}
+
+impl Draft {
+    /// As it is offered at first.
+    pub fn new(of: FigureOf, state: &State) -> Self {
+        let utterance = state.session().and_then(|s| s.corpus.utterances.get(state.choice().utterance)).map_or("", |u| u.id.as_str());
+        let what = match of {
+            FigureOf::Curves => "rollout",
+            FigureOf::Comparison => "comparison",
+            FigureOf::Timeline => "timeline",
+            FigureOf::Trajectory => "trajectory",
         };
-        reply.deliver(Delivery::Notice(notice));
+        Self {
+            of,
+            width: Width::DoubleColumn,
+            font_size_pt: 8.0,
+            line_width_pt: 1.0,
+            row_height_mm: if of == FigureOf::Timeline { 30.0 } else { 50.0 },
+            columns: if of == FigureOf::Timeline { 1 } else { 2 },
+            legend: true,
+            caption: true,
+            name: format!("{what}-{}-{}", utterance.replace(['/', '\\', ':', '\0'], "_"), state.choice().t0),
+        }
+    }
+
+    /// Changes one setting.
+    pub fn edit(&mut self, edit: FigureEdit) {
+        match edit {
+            FigureEdit::Of(of) => {
+                let stem = |of: FigureOf| format!("{of:?}").to_lowercase();
+                self.name = self.name.replacen(&stem(self.of), &stem(of), 1);
+                (self.row_height_mm, self.columns) = if of == FigureOf::Timeline { (30.0, 1) } else { (50.0, 2) };
+                self.of = of;
+            }
+            FigureEdit::Width(width) => self.width = width,
+            FigureEdit::FontSize(pt) => self.font_size_pt = pt,
+            FigureEdit::LineWidth(pt) => self.line_width_pt = pt,
+            FigureEdit::RowHeight(mm) => self.row_height_mm = mm,
+            FigureEdit::Columns(n) => self.columns = n.max(1),
+            FigureEdit::Legend(legend) => self.legend = legend,
+            FigureEdit::Caption(caption) => self.caption = caption,
+            FigureEdit::Name(name) => self.name = name,
+        }
+    }
+}
+
+/// A figure in preparation as it will be on paper.
+#[derive(Debug)]
+pub struct Preview {
+    /// Of which settings.
+    pub draft: Draft,
+    /// The picture, and its width in mm; or why there is none.
+    pub picture: Result<(egui::ColorImage, f64), String>,
+}
+
+enum Request {
+    Preview(Draft, Result<FigureSpec, String>),
+    Write(FigureSpec, ExportFolder),
+}
+
+/// The thread that renders and writes figures.
+#[derive(Debug)]
+pub(super) struct Press {
+    previews: Lane<Request>,
+    desk: Desk,
+}
+
+impl Press {
+    /// Starts the thread.
+    pub(super) fn start(desk: Desk) -> std::io::Result<Self> {
+        let reply = desk.clone();
+        let previews = Lane::start("figure", move |request| match request {
+            Request::Preview(draft, spec) => {
+                let picture = spec.and_then(|spec| render(&spec));
+                reply.deliver(Delivery::Preview(Arc::new(Preview { draft, picture })));
+            }
+            Request::Write(spec, folder) => {
+                let notice = match resolve(folder) {
+                    Some(folder) => write(spec, &folder),
+                    None => Notice::Done(not_chosen()),
+                };
+                reply.deliver(Delivery::Notice(notice));
+            }
+        })?;
+        Ok(Self { previews, desk })
+    }
+
+    /// Shows the figure in preparation.
+    pub(super) fn preview(&self, state: &State) {
+        if let Some(draft) = &state.figure {
+            self.previews.request(Request::Preview(draft.clone(), spec(state, draft)));
+        }
+    }
+
+    /// Writes the figure in preparation, or the curves as a first draft has them; the outcome is delivered as a notice.
+    pub(super) fn write(&self, state: &State, folder: ExportFolder) {
+        let draft = state.figure.clone().unwrap_or_else(|| Draft::new(FigureOf::Curves, state));
+        match spec(state, &draft) {
+            Ok(spec) => self.previews.request(Request::Write(spec, folder)),
+            Err(why) => self.desk.deliver(Delivery::Notice(Notice::Problem(format!("There is no figure to write: {why}.")))),
+        }
+    }
+}
+
+fn render(spec: &FigureSpec) -> Result<(egui::ColorImage, f64), String> {
+    let png = figure::to_png(spec, PREVIEW_DPI).map_err(|e| e.to_string())?;
+    let decoder = png::Decoder::new(std::io::Cursor::new(png));
+    let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap_or(0)];
+    let info = reader.next_frame(&mut pixels).map_err(|e| e.to_string())?;
+    let image = egui::ColorImage::from_rgb([info.width as usize, info.height as usize], &pixels);
+    Ok((image, spec.width.millimeters()))
+}
+
+/// The figure that a draft describes; the reason where there is nothing to draw yet.
+pub fn spec(state: &State, draft: &Draft) -> Result<FigureSpec, String> {
+    let (Some(session), Some(rolled)) = (state.session(), &state.rolled) else { return Err("the curves are being computed".into()) };
+    let shown = |line: Line| !state.hidden().contains(&line);
+    let bare = FigureSpec {
+        name: draft.name.clone(),
+        width: draft.width,
+        row_height_mm: draft.row_height_mm,
+        columns: draft.columns,
+        font_size_pt: draft.font_size_pt,
+        line_width_pt: draft.line_width_pt,
+        provenance: provenance(state, session),
+        ..FigureSpec::default()
     };
-    if let Err(error) = std::thread::Builder::new().name("export".into()).spawn(work) {
-        desk.deliver(Delivery::Notice(Notice::Problem(format!("The figure was not written: {error}"))));
+    let made = match draft.of {
+        FigureOf::Curves => FigureSpec {
+            panels: with_branches(state, rolled).iter().map(|p| p.panel(shown)).collect(),
+            caption: caption_of(session, rolled),
+            ..bare
+        },
+        FigureOf::Comparison if state.comparison.is_empty() => return Err("no predictors are compared; choose some in Compare".into()),
+        FigureOf::Comparison => FigureSpec {
+            panels: state.comparison.iter().map(|p| p.panel(shown)).collect(),
+            caption: format!("Mode D of each predictor from the same starts of {}. {}. Gray: references.", session.name, caption::bands()),
+            ..bare
+        },
+        FigureOf::Timeline => timeline(state, bare)?,
+        FigureOf::Trajectory => trajectory(state, session, rolled, bare),
+    };
+    let caption = if draft.caption { made.caption.clone() } else { String::new() };
+    Ok(FigureSpec { caption, ..made })
+}
+
+/// The plots on screen: the report's, and the kept rollouts of this utterance.
+pub fn with_branches(state: &State, rolled: &Rolled) -> Vec<super::curves::CurvePlot> {
+    let mut plots = rolled.plots.clone();
+    for kept in state.kept.values().filter(|k| state.view.branch(k.branch.id).is_some() && state.is_here(&k.branch.choice)) {
+        for (plot, curve) in plots.iter_mut().zip(&kept.curves) {
+            plot.curves.push(curve.clone());
+        }
+    }
+    plots
+}
+
+fn trajectory(state: &State, session: &Session, rolled: &Rolled, bare: FigureSpec) -> FigureSpec {
+    let frame_sec = session.frame_sec();
+    let truth = &session.corpus.utterances[rolled.choice.utterance].latents.values;
+    let start_sec = rolled.choice.t0 as f64 * frame_sec;
+    let mut paths = vec![figure::Path { name: "Rollout", color: theme::line_rgb(Line::Free), frames: &rolled.live.states, start_sec }];
+    for kept in state.kept.values().filter(|k| state.is_here(&k.branch.choice)) {
+        paths.push(figure::Path {
+            name: &kept.branch.name,
+            color: theme::line_rgb(Line::Branch(kept.branch.id)),
+            frames: &kept.rollout.states,
+            start_sec: kept.branch.choice.t0 as f64 * frame_sec,
+        });
+    }
+    let drawn = figure::trajectory(&bare.name, &session.pca, truth, frame_sec, &paths, bare.provenance.clone());
+    FigureSpec { panels: drawn.panels, caption: drawn.caption, ..bare }
+}
+
+fn provenance(state: &State, session: &Session) -> Provenance {
+    let choice = state.choice();
+    Provenance {
+        store: session.corpus.source.clone(),
+        checkpoint: session.predictors.get(choice.predictor).map_or_else(String::new, |p| p.info.hash.clone()),
+        codec: session.codec.as_ref().map_or_else(String::new, |c| c.tag().weights_hash),
+        seed: session.ctx.seed,
+        version: env!("CARGO_PKG_VERSION").into(),
+        definitions: definitions(Line::LEGEND.into_iter().filter(|line| !state.hidden().contains(line))),
+        view: serde_json::to_value(Carried::of(&state.view, session, state.position_sec)).ok(),
     }
 }
 
@@ -52,7 +250,7 @@ fn write(mut spec: FigureSpec, folder: &Path) -> Notice {
 
 /// `stem`, else `stem-2`, `stem-3`, …: the first of which nothing lies in `folder`.
 fn free_name(stem: &str, folder: &Path) -> String {
-    let taken = |name: &String| ["svg", "png", "csv"].iter().any(|extension| folder.join(format!("{name}.{extension}")).exists());
+    let taken = |name: &String| ["svg", "png", "pdf", "csv"].iter().any(|extension| folder.join(format!("{name}.{extension}")).exists());
     let numbered = (2..).map(|n: u64| format!("{stem}-{n}"));
     std::iter::once(stem.to_owned()).chain(numbered).find(|name| !taken(name)).unwrap_or_else(|| stem.to_owned())
 }
@@ -82,31 +280,6 @@ fn resolve(folder: ExportFolder) -> Option<PathBuf> {
     }
 }
 
-/// The four plots as one figure.
-fn figure_spec(session: &Arc<Session>, rolled: &Rolled, shown: impl Fn(Line) -> bool + Copy) -> FigureSpec {
-    let choice = &rolled.choice;
-    let utterance = session.corpus.utterances.get(choice.utterance).map_or("", |u| u.id.as_str());
-    let predictor = &session.predictors[choice.predictor].info;
-    FigureSpec {
-        name: format!("rollout-{}-{}", utterance.replace(['/', '\\', ':', '\0'], "_"), choice.t0),
-        width: Width::DoubleColumn,
-        row_height_mm: 55.0,
-        columns: 2,
-        font_size_pt: 8.0,
-        line_width_pt: 1.0,
-        panels: rolled.plots.iter().map(|p| p.panel(shown)).collect(),
-        caption: caption_of(session, rolled),
-        provenance: Provenance {
-            store: session.corpus.source.clone(),
-            checkpoint: predictor.hash.clone(),
-            codec: session.codec.as_ref().map_or_else(String::new, |c| c.tag().weights_hash),
-            seed: session.ctx.seed,
-            version: env!("CARGO_PKG_VERSION").into(),
-            definitions: definitions(Line::LEGEND.into_iter().filter(|line| shown(*line))),
-        },
-    }
-}
-
 /// Everything that shaped the curves, so that whoever finds the figure can make it again.
 fn caption_of(session: &Session, rolled: &Rolled) -> String {
     let choice = &rolled.choice;
@@ -119,7 +292,7 @@ fn caption_of(session: &Session, rolled: &Rolled) -> String {
         choice.t0 as f64 * session.frame_sec(),
         caption::plan(&rolled.live.schedule),
         caption::modes(&rolled.report),
-        session.population.len(),
+        rolled.n_starts,
         rolled.report.n_utterances,
         session.name,
         predictor.kind,

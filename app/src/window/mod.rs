@@ -4,12 +4,18 @@
 //! takes in what the [`worker`] delivers; [`App::ui`](eframe::App::ui) only draws. Nothing is computed here that the command
 //! line cannot compute.
 
+pub mod actions;
 pub mod caption;
 pub mod command;
 pub mod curves;
+pub mod decimate;
 pub mod drawing;
-mod export;
+pub mod export;
 pub mod gpu;
+pub mod jobs;
+pub mod layout;
+pub mod memory;
+mod opening;
 pub mod panels;
 pub mod picture;
 mod player;
@@ -18,22 +24,28 @@ mod signals;
 pub mod source;
 pub mod state;
 pub mod theme;
+pub mod view;
 pub mod worker;
 
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use driftscope_core::engine::{DeviceChoice, open_device};
 use driftscope_core::job::JobCtx;
 use driftscope_core::playback::OutputChoice;
+use driftscope_core::run::Registry;
 use eframe::egui;
 
-use command::Commands;
+use command::{Command, Commands};
 use drawing::Drawings;
+use export::Press;
+use jobs::Runner;
+use memory::Memory;
 use player::Deck;
 use source::Source;
-use state::{Effect, SoundState, State};
-use worker::{Loader, Worker};
+use state::{Effect, Notice, SoundState, State};
+use worker::{Delivery, Loader, Worker};
 
 /// What the command line says about the window.
 pub struct WindowOptions {
@@ -43,6 +55,12 @@ pub struct WindowOptions {
     pub seed: u64,
     /// Makes what the window works on, on the worker's thread.
     pub loader: Loader,
+    /// The store that was named; `None` is the demo.
+    pub project: Option<PathBuf>,
+    /// Where sessions are kept; `None` keeps none.
+    pub memory: Option<PathBuf>,
+    /// Where fits are recorded.
+    pub registry: Option<Registry>,
 }
 
 /// Opens the window and returns when it is closed. Without a display this is an error, and nothing was shown.
@@ -58,10 +76,11 @@ pub fn open(options: WindowOptions) -> anyhow::Result<()> {
     let native = eframe::NativeOptions { viewport, ..Default::default() };
     let ctx = JobCtx::quiet(device.device, options.seed);
     let build = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
-        let mut app = App::new(&cc.egui_ctx, ctx, options.loader, &OutputChoice::Default)?;
+        let mut app = App::new(&cc.egui_ctx, ctx, options, &OutputChoice::Default)?;
         app.started = started;
         app.device = device.description;
         app.drawings = Drawings::new(cc.wgpu_render_state.as_ref());
+        app.pace = Pace::of(cc.wgpu_render_state.as_ref());
         signals::close_on_request(&cc.egui_ctx)?;
         Ok(Box::new(app))
     };
@@ -86,38 +105,68 @@ pub struct App {
     pub state: State,
     commands: Commands,
     worker: Worker,
+    runner: Runner,
+    press: Press,
     deck: Deck,
     drawings: Drawings,
+    keeper: Keeper,
     device: String,
+    pace: Pace,
     started: Instant,
     complete: bool,
+    closing: bool,
 }
 
 impl App {
     /// Starts loading at once.
-    pub fn new(egui_ctx: &egui::Context, ctx: JobCtx, loader: Loader, output: &OutputChoice) -> std::io::Result<Self> {
+    pub fn new(egui_ctx: &egui::Context, ctx: JobCtx, options: WindowOptions, output: &OutputChoice) -> std::io::Result<Self> {
         theme::install(egui_ctx);
-        let deck = Deck::open(output);
         let repaint = egui_ctx.clone();
-        let worker = Worker::start(ctx, loader, deck.rate_hz(), move || repaint.request_repaint())?;
-        Ok(Self {
-            state: State::default(),
+        let worker = Worker::start(ctx.clone(), options.loader, move || repaint.request_repaint())?;
+        let runner = Runner::new(worker.desk(), ctx, options.registry);
+        let press = Press::start(worker.desk())?;
+        let mut state = State::default();
+        let keeper = Keeper::new(options.memory, options.project, &mut state);
+        let mut app = Self {
+            state,
             commands: Commands::default(),
             worker,
-            deck,
+            runner,
+            press,
+            deck: Deck::open(output),
             drawings: Drawings::default(),
+            keeper,
             device: String::new(),
+            pace: Pace::default(),
             started: Instant::now(),
             complete: false,
-        })
+            closing: false,
+        };
+        app.deck.sync(&mut app.state);
+        Ok(app)
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>) {
+    fn carry_out(&mut self, effects: Vec<Effect>, ctx: &egui::Context) {
         for effect in effects {
             match effect {
-                Effect::Compute => self.worker.compute(self.state.generation, self.state.choice.clone()),
+                Effect::Compute => self.worker.compute(self.state.wish()),
                 Effect::Seek => self.deck.seek(),
-                Effect::Export(folder) => export::start(&self.state, folder, self.worker.desk()),
+                Effect::Export(folder) => self.press.write(&self.state, folder),
+                Effect::Preview => self.press.preview(&self.state),
+                Effect::Open(path) => opening::open(path, self.state.choice().store, self.worker.desk(), &mut self.commands),
+                Effect::AskOpen(ask) => opening::ask(ask, self.state.choice().store, self.worker.desk(), ctx.clone()),
+                Effect::Start(id, task) => self.runner.start(id, task, &self.state.sessions),
+                Effect::Stop(id) => self.runner.stop(id),
+                Effect::Output(choice) => {
+                    if self.deck.reopen(choice) {
+                        self.deck.sync(&mut self.state);
+                        self.worker.compute(self.state.wish());
+                    }
+                }
+                Effect::Close => {
+                    self.closing = true;
+                    ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+                }
             }
         }
     }
@@ -130,26 +179,56 @@ impl App {
             trace("start to complete window", self.started);
         }
     }
+
+    /// A window that is closed while jobs run asks first.
+    fn mind_closing(&mut self, ctx: &egui::Context) {
+        if ctx.input(|i| i.viewport().close_requested()) && !self.closing && self.state.n_running() > 0 {
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            self.commands.send(Command::Quit);
+        }
+        for file in ctx.input(|i| i.raw.dropped_files.clone()) {
+            if let Some(path) = file.path {
+                self.commands.send(Command::Open(path));
+            }
+        }
+    }
+
+    fn work(&mut self, ctx: &egui::Context) {
+        let deliveries: Vec<Delivery> = self.worker.deliveries().collect();
+        for delivery in deliveries {
+            let effects = self.state.receive(delivery);
+            self.carry_out(effects, ctx);
+        }
+        self.mind_closing(ctx);
+        panels::keys(ctx, &self.state, &mut self.commands);
+        // Commands may ask for commands (a file that turns out to be a store); each round is applied in order.
+        while !self.commands.as_slice().is_empty() {
+            for command in self.commands.take() {
+                let effects = self.state.apply(command);
+                self.carry_out(effects, ctx);
+            }
+        }
+        self.deck.sync(&mut self.state);
+        self.state.remember(ctx.input(|i| i.time));
+        self.keeper.keep(&mut self.state);
+        ctx.set_theme(self.state.view.theme);
+        if (ctx.zoom_factor() - self.state.view.scale).abs() > 1e-3 {
+            ctx.set_zoom_factor(self.state.view.scale);
+        }
+        self.note_completion();
+        if self.state.playing {
+            ctx.request_repaint_after(self.pace.between_frames());
+        } else if self.state.n_running() > 0 {
+            ctx.request_repaint_after(Duration::from_millis(250));
+        }
+    }
 }
 
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        let deliveries: Vec<_> = self.worker.deliveries().collect();
-        for delivery in deliveries {
-            let effects = self.state.receive(delivery);
-            self.carry_out(effects);
-        }
-        panels::keys(ctx, &mut self.commands);
-        for command in self.commands.take() {
-            let effects = self.state.apply(command);
-            self.carry_out(effects);
-        }
-        self.deck.sync(&mut self.state);
-        ctx.set_theme(self.state.theme);
-        self.note_completion();
-        if self.state.playing {
-            ctx.request_repaint();
-        }
+        self.pace.begin();
+        self.work(ctx);
+        self.pace.pause();
     }
 
     fn raw_input_hook(&mut self, ctx: &egui::Context, raw_input: &mut egui::RawInput) {
@@ -157,12 +236,157 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
-        panels::window_ui(ui, &self.state, &self.device, &mut self.drawings, &mut self.commands);
+        self.pace.resume();
+        let mut layout = std::mem::replace(&mut self.state.layout, egui_tiles::Tree::empty("center"));
+        let about = panels::About { device: &self.device, pace: self.pace.sentence() };
+        panels::window_ui(ui, &self.state, &about, &mut layout, &mut self.drawings, &mut self.commands);
+        self.state.layout = layout;
         if !self.commands.as_slice().is_empty() {
             // A command is applied before the next frame is drawn, so there must be one.
             ui.ctx().request_repaint();
         }
+        self.pace.end();
     }
+
+    fn on_exit(&mut self) {
+        // Nobody is left to be told.
+        let _ = self.keeper.write(&self.state);
+        self.pace.report();
+    }
+}
+
+/// Writes the session's file whenever something changed, at most every few seconds.
+#[derive(Debug)]
+struct Keeper {
+    file: Option<PathBuf>,
+    written: Option<Memory>,
+    due: Instant,
+    failed: bool,
+}
+
+impl Keeper {
+    /// Between two writes.
+    const PAUSE: Duration = Duration::from_secs(3);
+
+    fn new(folder: Option<PathBuf>, project: Option<PathBuf>, state: &mut State) -> Self {
+        let file = folder.as_ref().map(|folder| memory::file(folder, project.as_deref()));
+        if let (Some(folder), Some(file)) = (&folder, &file) {
+            state.recall(memory::read(file));
+            state.recent = memory::recent(folder);
+            if let Some(project) = &project {
+                // A list that cannot be written costs a convenience, no work.
+                let _ = memory::remember_recent(folder, project);
+            }
+        }
+        Self { file, written: None, due: Instant::now() + Self::PAUSE, failed: false }
+    }
+
+    fn keep(&mut self, state: &mut State) {
+        if Instant::now() < self.due || self.failed {
+            return;
+        }
+        self.due = Instant::now() + Self::PAUSE;
+        if let Err(error) = self.write(state) {
+            self.failed = true;
+            state.notice = Some(Notice::Problem(format!("This session is not kept: {error}")));
+        }
+    }
+
+    fn write(&mut self, state: &State) -> Result<(), String> {
+        let (Some(file), Some(memory)) = (&self.file, state.memory()) else { return Ok(()) };
+        if self.written.as_ref() == Some(&memory) {
+            return Ok(());
+        }
+        memory.write(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        self.written = Some(memory);
+        Ok(())
+    }
+}
+
+/// How long the window's own work takes, frame by frame: logic and drawing, before presentation.
+#[derive(Debug, Default)]
+struct Pace {
+    adapter: String,
+    software: bool,
+    began: Option<Instant>,
+    spent: Duration,
+    ended: Option<Instant>,
+    own_ms: Vec<f32>,
+    between_ms: Vec<f32>,
+}
+
+impl Pace {
+    /// Frames that the numbers are taken over.
+    const FRAMES: usize = 600;
+
+    fn of(render_state: Option<&eframe::egui_wgpu::RenderState>) -> Self {
+        let info = render_state.map(|r| r.adapter.get_info());
+        Self {
+            adapter: info.as_ref().map_or_else(String::new, |i| format!("{} ({:?})", i.name, i.backend)),
+            software: info.is_some_and(|i| i.device_type == eframe::wgpu::DeviceType::Cpu),
+            ..Self::default()
+        }
+    }
+
+    /// While sound plays: a display drawn in software leaves the cores to the computation between frames.
+    fn between_frames(&self) -> Duration {
+        if self.software { Duration::from_millis(33) } else { Duration::ZERO }
+    }
+
+    fn begin(&mut self) {
+        let now = Instant::now();
+        if let Some(ended) = self.ended {
+            push(&mut self.between_ms, now - ended);
+        }
+        self.spent = Duration::ZERO;
+        self.began = Some(now);
+    }
+
+    fn pause(&mut self) {
+        self.spent += self.began.take().map_or(Duration::ZERO, |began| began.elapsed());
+    }
+
+    fn resume(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
+    fn end(&mut self) {
+        self.pause();
+        push(&mut self.own_ms, self.spent);
+        self.ended = Some(Instant::now());
+    }
+
+    /// "frame 2.1 ms (99 %: 4.0), present 11.2 ms, llvmpipe (Vulkan)".
+    fn sentence(&self) -> String {
+        let Some([median, late]) = quantiles(&self.own_ms) else { return String::new() };
+        let present = quantiles(&self.between_ms).map_or(0.0, |q| q[0]);
+        let adapter = &self.adapter;
+        format!("own work a frame {median:.1} ms (99 %: {late:.1} ms); presentation and waiting {present:.1} ms; {adapter}")
+    }
+
+    fn report(&self) {
+        if std::env::var_os("DRIFTSCOPE_TRACE").is_some() {
+            #[expect(clippy::print_stderr, reason = "asked for by the user's environment")]
+            {
+                eprintln!("trace: {}", self.sentence());
+            }
+        }
+    }
+}
+
+fn push(times: &mut Vec<f32>, time: Duration) {
+    if times.len() == Pace::FRAMES {
+        times.remove(0);
+    }
+    times.push(time.as_secs_f32() * 1e3);
+}
+
+/// Median and 99 % quantile.
+fn quantiles(times: &[f32]) -> Option<[f32; 2]> {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    Some([sorted[last / 2], sorted[(last as f64 * 0.99).round() as usize]])
 }
 
 /// With `DRIFTSCOPE_TRACE` set: one line on stderr with the time since `since`.

@@ -1,59 +1,76 @@
-//! Keeps the player at what the state says: sources, selection, loop, running or not.
+//! Keeps the player at what the state says: sources, selection, gains, loop, running or not.
 //!
 //! The player is asked only where state and player differ, so a source that sounds is never restarted by a redraw.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use driftscope_core::playback::{OutputChoice, Player};
+use driftscope_core::playback::{OutputChoice, OutputConfig, Player, Reopened, matching_gain_db};
 
 use super::source::Source;
-use super::state::{SoundState, State};
+use super::state::{Notice, OutputState, SoundState, State};
+
+/// Where a sound is in the store: sounds of another place are silenced.
+type Place = (usize, usize);
 
 /// The player and what it was last given.
 #[derive(Debug)]
 pub(super) struct Deck {
     player: Player,
-    utterance: Option<usize>,
+    choice: OutputChoice,
+    place: Option<Place>,
     loaded: BTreeMap<Source, Arc<[f32]>>,
+    gains: BTreeMap<Source, f64>,
     /// What the player was told to repeat; the outer `None` when it must be told anew.
     #[expect(clippy::option_option, reason = "not told yet, told to play on, or told to repeat a span")]
     loop_sec: Option<Option<(f64, f64)>>,
     /// The user moved the cursor since the last sync.
     seek: bool,
+    /// What was last said of the output, so that it is said once.
+    said: Option<String>,
 }
 
 impl Deck {
     /// Opens the output; without a device, a silent one.
     pub(super) fn open(choice: &OutputChoice) -> Self {
-        Self { player: Player::open(choice), utterance: None, loaded: BTreeMap::new(), loop_sec: None, seek: false }
+        Self {
+            player: Player::open(choice),
+            choice: choice.clone(),
+            place: None,
+            loaded: BTreeMap::new(),
+            gains: BTreeMap::new(),
+            loop_sec: None,
+            seek: false,
+            said: None,
+        }
     }
 
-    /// Samples per second that sounds must have.
-    pub(super) fn rate_hz(&self) -> u32 {
-        self.player.rate_hz()
-    }
-
-    /// The output, for the status line: its name, and one sentence when nothing will be heard.
-    pub(super) fn output(&self) -> String {
-        self.player.notice().map_or_else(|| self.player.output_name().to_owned(), str::to_owned)
+    /// Moves to another output; what plays goes on there. Whether all sounds must be made anew for its rate.
+    pub(super) fn reopen(&mut self, choice: OutputChoice) -> bool {
+        let reopened = self.player.reopen(OutputConfig { choice: choice.clone(), ..OutputConfig::default() });
+        self.choice = choice;
+        self.loop_sec = None;
+        if reopened == Reopened::NewRate {
+            self.loaded.clear();
+        }
+        reopened == Reopened::NewRate
     }
 
     /// Brings the player to `state`, then the state's position to the player's.
     pub(super) fn sync(&mut self, state: &mut State) {
         self.player.poll();
         self.give_sounds(state);
-        let index = state.source.key_number() - 1;
-        if self.player.selected() != index {
-            self.player.select(index);
+        let source = state.view.source;
+        if self.player.selected() != source.slot() && self.loaded.contains_key(&source) {
+            self.player.select(source.slot());
         }
-        let wanted = state.looping.then(|| state.loop_sec()).filter(|(from, to)| to > from);
+        let wanted = state.view.looping.then(|| state.loop_sec()).filter(|(from, to)| to > from);
         if self.loop_sec != Some(wanted) {
             self.player.set_loop_sec(wanted.map(|(from, to)| from..to));
             self.loop_sec = Some(wanted);
         }
         // A rollout being made anew keeps sounding as it was until the new one is there; its button says so.
-        let play = state.playing && self.loaded.contains_key(&state.source);
+        let play = state.playing && self.loaded.contains_key(&source);
         let starts = play && !self.player.is_playing();
         if std::mem::take(&mut self.seek) || starts {
             self.player.seek_sec(state.position_sec);
@@ -67,7 +84,7 @@ impl Deck {
             state.playing = self.player.is_playing();
             state.position_sec = self.player.position_sec();
         }
-        state.output = self.output();
+        self.report(state);
     }
 
     /// The user moved the cursor; the next [`Deck::sync`] follows.
@@ -75,21 +92,48 @@ impl Deck {
         self.seek = true;
     }
 
-    fn give_sounds(&mut self, state: &State) {
-        if self.utterance != Some(state.choice.utterance) {
-            self.utterance = Some(state.choice.utterance);
-            self.loaded.clear();
-            self.loop_sec = None;
-            self.player.load(vec![Arc::from([]); Source::ALL.len()]);
+    fn report(&mut self, state: &mut State) {
+        let name = self.player.notice().map_or_else(|| self.player.output_name().to_owned(), str::to_owned);
+        if self.player.notice().is_some() && self.said.as_ref() != Some(&name) {
+            // A first start without a device says so in its corner only; a device that goes away while playing interrupts.
+            if self.said.is_some() {
+                state.notice = Some(Notice::Problem(name.clone()));
+            }
         }
-        for source in Source::ALL {
+        self.said = Some(name.clone());
+        state.output = OutputState {
+            name,
+            glitches: self.player.glitches(),
+            latency_sec: self.player.latency_sec(),
+            choice: self.choice.clone(),
+            rate_hz: self.player.rate_hz(),
+            gain_db: self.gains.get(&state.view.source).copied().unwrap_or(0.0),
+        };
+    }
+
+    fn give_sounds(&mut self, state: &State) {
+        let place = (state.choice().store, state.choice().utterance);
+        if self.place != Some(place) {
+            self.place = Some(place);
+            self.loaded.clear();
+            self.gains.clear();
+            self.loop_sec = None;
+            self.player.clear();
+        }
+        let reference = state.sounds.get(&Source::Truth).and_then(|truth| truth.loudness_lufs);
+        for source in state.view.sources() {
             let SoundState::Ready(sound) = state.sound(source) else { continue };
             let known = self.loaded.get(&source).is_some_and(|given| Arc::ptr_eq(given, &sound.for_player));
             if !known {
-                self.player.replace(source.key_number() - 1, Arc::clone(&sound.for_player));
+                self.player.replace(source.slot(), Arc::clone(&sound.for_player));
                 self.loaded.insert(source, Arc::clone(&sound.for_player));
                 // The material may have become longer, and the loop was clamped to it.
                 self.loop_sec = None;
+            }
+            let matched = reference.filter(|_| state.view.match_loudness);
+            let gain_db = matched.map_or(0.0, |reference| matching_gain_db(sound.loudness_lufs, reference, sound.peak));
+            if self.gains.insert(source, gain_db).unwrap_or(0.0) != gain_db {
+                self.player.set_gain_db(source.slot(), gain_db);
             }
         }
     }

@@ -1,21 +1,38 @@
 //! What the window works on: a corpus, its sounds, the codec and the predictors, loaded once and never changed.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use driftscope_core::audio::AudioClip;
 use driftscope_core::codec::Codec;
-use driftscope_core::context::{Corpus, Side};
-use driftscope_core::diagnose::References;
+use driftscope_core::context::{Corpus, CorpusUtterance, Side};
+use driftscope_core::diagnose::{Manifold, ReferenceConfig, References, references};
 use driftscope_core::job::{JobCtx, Progress};
-use driftscope_core::predict::{Baselines, Predictor};
+use driftscope_core::predict::{Baselines, Predictor, PredictorInfo};
 use driftscope_core::represent::Pca;
 use driftscope_core::rollout::{RolloutConfig, Segment, SegmentConfig, sample_segments};
 
+/// What curves of averages are made over and read against, for one length of rollouts.
+#[derive(Clone, Debug)]
+pub struct Ground {
+    /// Steps.
+    pub n_steps: usize,
+    /// Starts over which A–D are averaged.
+    pub population: Vec<Segment>,
+    /// Reference lines at those starts.
+    pub references: References,
+}
+
 /// Everything loaded. Values only: whoever wants another session makes another one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// Shown in the title ("demo").
     pub name: String,
+    /// The store's folder; the demo has none.
+    pub path: Option<PathBuf>,
     /// Utterances and their latents.
-    pub corpus: Corpus,
+    pub corpus: Arc<Corpus>,
     /// The recordings, in the corpus's order; empty where there are none.
     pub clips: Vec<AudioClip>,
     /// The codec that made the latents; without it nothing can be heard.
@@ -28,10 +45,12 @@ pub struct Session {
     pub baselines: Baselines,
     /// Principal components of the training frames.
     pub pca: Pca,
-    /// Starts over which A–D are averaged.
-    pub population: Vec<Segment>,
-    /// Reference lines at those starts.
-    pub references: References,
+    /// Distance to the training side's frames.
+    pub manifold: Manifold,
+    /// Starts and reference lines of rollouts of the usual length.
+    pub ground: Arc<Ground>,
+    /// Longest rollout for which the population has starts.
+    pub most_steps: usize,
     /// Device and seed of all work.
     pub ctx: JobCtx,
 }
@@ -41,6 +60,8 @@ pub struct Session {
 pub struct Material {
     /// Shown in the title.
     pub name: String,
+    /// The store's folder; the demo has none.
+    pub path: Option<PathBuf>,
     /// Utterances and their latents.
     pub corpus: Corpus,
     /// The recordings, in the corpus's order; empty where there are none.
@@ -63,32 +84,100 @@ const POPULATION: SegmentConfig = SegmentConfig { n_utterances: 16, segments_per
 impl Session {
     /// Draws the starts, computes their reference lines and the principal components.
     pub fn prepare(ctx: &JobCtx, material: Material) -> anyhow::Result<Self> {
-        let Material { name, corpus, clips, codec, made_by, predictors, baselines } = material;
+        let Material { name, path, corpus, clips, codec, made_by, predictors, baselines } = material;
         anyhow::ensure!(!corpus.utterances.is_empty(), "{name} holds no utterances; a session needs at least one");
-        let first = predictors.iter().find(|p| p.info.horizon == 1);
-        let Some(first) = first else { anyhow::bail!("{name} has no predictor with horizon 1; rollouts need one") };
-        let (window, n_steps) = (first.info.window, RolloutConfig::default().n_steps);
+        anyhow::ensure!(predictors.iter().any(|p| p.info.horizon == 1), "{name} has no predictor with horizon 1; rollouts need one");
         ctx.progress.report("Reference lines", 0, None, "");
-        let population = sample_segments(&corpus, window, 1, n_steps, &POPULATION, ctx.seed)?;
-        let direct: Vec<Predictor> = predictors.iter().filter(|p| p.info.horizon > 1 && p.info.kind == first.info.kind).cloned().collect();
-        let config = driftscope_core::diagnose::ReferenceConfig { window, ..Default::default() };
-        let references = driftscope_core::diagnose::references(ctx, &corpus, &population, n_steps, &direct, &config)?;
+        let n_steps = RolloutConfig::default().n_steps;
+        let ground = Arc::new(ground(ctx, &corpus, &predictors, n_steps)?);
         ctx.progress.report("Principal components", 0, None, "");
         let frames = corpus.side(Side::Train).flat_map(|u| u.latents.values.chunks_exact(corpus.dim));
         let pca = Pca::fit(frames, corpus.dim, N_COMPONENTS.min(corpus.dim));
+        ctx.progress.report("Distances to the data", 0, None, "");
+        let manifold = Manifold::fit(&corpus, ctx.seed);
         Ok(Self {
+            most_steps: most_steps(&corpus, &predictors).max(n_steps),
             name,
-            corpus,
+            path,
+            corpus: Arc::new(corpus),
             clips,
             codec,
             unheard: unheard(made_by.as_deref()),
             predictors,
             baselines,
             pca,
-            population,
-            references,
+            manifold,
+            ground,
             ctx: JobCtx { progress: Progress::default(), ..ctx.clone() },
         })
+    }
+
+    /// Starts and reference lines for rollouts of `n_steps`.
+    pub fn ground(&self, n_steps: usize) -> anyhow::Result<Arc<Ground>> {
+        if n_steps == self.ground.n_steps {
+            return Ok(Arc::clone(&self.ground));
+        }
+        Ok(Arc::new(ground(&self.ctx, &self.corpus, &self.predictors, n_steps)?))
+    }
+
+    /// The same with one more predictor that fits its latents; `ground` where its horizon adds to the skyline.
+    #[must_use]
+    pub fn with_predictor(&self, predictor: Predictor, ground: Option<Arc<Ground>>) -> Self {
+        let mut session = self.clone();
+        session.predictors.push(predictor);
+        session.ground = ground.unwrap_or(session.ground);
+        session
+    }
+
+    /// Reference lines as they are with `predictor`; `None` where it changes nothing in them.
+    pub fn ground_with(&self, predictor: &Predictor) -> anyhow::Result<Option<Arc<Ground>>> {
+        if predictor.info.horizon == 1 {
+            return Ok(None);
+        }
+        let mut predictors = self.predictors.clone();
+        predictors.push(predictor.clone());
+        Ok(Some(Arc::new(ground(&self.ctx, &self.corpus, &predictors, self.ground.n_steps)?)))
+    }
+
+    /// A recording as an utterance of an unseen voice, encoded by the store's own codec.
+    pub fn encode(&self, id: &str, clip: &AudioClip) -> anyhow::Result<CorpusUtterance> {
+        let codec = self.codec.as_ref().with_context(|| format!("nothing can be encoded here: {}", self.unheard))?;
+        let latents = codec.encode(clip)?;
+        Ok(CorpusUtterance { id: id.to_owned(), speaker: id.to_owned(), latents, energy: None, side: Side::Eval })
+    }
+
+    /// The same with one more utterance; with its recording, where all others have theirs.
+    #[must_use]
+    pub fn with_utterance(&self, utterance: CorpusUtterance, clip: AudioClip) -> Self {
+        let mut session = self.clone();
+        let mut corpus = Corpus::clone(&self.corpus);
+        corpus.utterances.push(utterance);
+        if session.clips.len() + 1 == corpus.utterances.len() {
+            session.clips.push(clip);
+        }
+        session.corpus = Arc::new(corpus);
+        session
+    }
+
+    /// The direction in latent space that `along` (principal components) stands for, raw units, `[dim]`.
+    pub fn direction(&self, along: &[f32]) -> Vec<f32> {
+        let at_mean = self.pca.reconstruct(along);
+        at_mean.iter().zip(&self.pca.mean).map(|(x, mean)| x - mean).collect()
+    }
+
+    /// "MDN k=1".
+    pub fn predictor_name(&self, predictor: usize) -> String {
+        self.predictors.get(predictor).map_or_else(|| "no predictor".into(), |p| predictor_name(&p.info))
+    }
+
+    /// The first utterance that no fit has seen, or the first of all.
+    pub fn first_utterance(&self) -> usize {
+        self.ground.population.first().map_or(0, |s| s.utterance)
+    }
+
+    /// The first that can roll out.
+    pub fn first_predictor(&self) -> usize {
+        self.predictors.iter().position(|p| p.info.horizon == 1).unwrap_or(0)
     }
 
     /// Nothing was there to roll out with, so a ridge was fitted; it lies in no file, and so has no hash.
@@ -112,6 +201,37 @@ impl Session {
         let last = self.n_frames(utterance).checked_sub(n_steps)?;
         (window <= last).then_some((window, last))
     }
+}
+
+/// "MDN k=1".
+pub fn predictor_name(info: &PredictorInfo) -> String {
+    let kind = match info.kind.as_str() {
+        "mdn" => "MDN",
+        "vmf" => "vMF × LogNormal",
+        "linear" => "Ridge",
+        "persistence" => "Persistence",
+        "climatology" => "Climatology",
+        other => other,
+    };
+    format!("{kind} k={}", info.horizon)
+}
+
+fn ground(ctx: &JobCtx, corpus: &Corpus, predictors: &[Predictor], n_steps: usize) -> anyhow::Result<Ground> {
+    let first = predictors.iter().find(|p| p.info.horizon == 1).context("no predictor with horizon 1")?;
+    let window = first.info.window;
+    let population = sample_segments(corpus, window, 1, n_steps, &POPULATION, ctx.seed)?;
+    let direct: Vec<Predictor> = predictors.iter().filter(|p| p.info.horizon > 1 && p.info.kind == first.info.kind).cloned().collect();
+    let config = ReferenceConfig { window, ..Default::default() };
+    let references = references(ctx, corpus, &population, n_steps, &direct, &config)?;
+    Ok(Ground { n_steps, population, references })
+}
+
+/// The longest rollout that most unseen utterances have room for.
+fn most_steps(corpus: &Corpus, predictors: &[Predictor]) -> usize {
+    let window = predictors.iter().map(|p| p.info.window).max().unwrap_or(0);
+    let mut frames: Vec<usize> = corpus.side(Side::Eval).map(|u| u.latents.n_frames()).collect();
+    frames.sort_unstable();
+    frames.get(frames.len() / 4).map_or(0, |shorter| shorter.saturating_sub(window + 1) / 2)
 }
 
 fn unheard(made_by: Option<&str>) -> String {

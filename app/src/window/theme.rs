@@ -9,11 +9,16 @@ use egui_plot::LineStyle;
 use super::curves::Line;
 use super::source::Source;
 use driftscope_core::figure::{Stroke, palette};
+use driftscope_core::rollout::StepAction;
 
 const fn rgb([r, g, b]: palette::Rgb) -> Color32 {
     Color32::from_rgb(r, g, b)
 }
 
+/// Between the wrong direction and the true one.
+const OFF_ANGLE: Color32 = Color32::from_rgb(150, 120, 205);
+/// Parts of the rollout.
+const SPLICE: Color32 = Color32::from_rgb(232, 154, 106);
 const YELLOW: Color32 = rgb(palette::YELLOW);
 const BLUE: Color32 = rgb(palette::BLUE);
 const VERMILLION: Color32 = rgb(palette::VERMILLION);
@@ -66,7 +71,51 @@ pub const LANE_GAP: f32 = 4.0;
 /// Share of the center's height for the timeline.
 pub const TIMELINE_SHARE: f32 = 0.46;
 /// Share of the center's height for the curves.
-pub const CURVES_SHARE: f32 = 0.30;
+pub const CURVES_SHARE: f32 = 0.29;
+/// Share of the center's height for the tabs below.
+pub const TABS_SHARE: f32 = 0.27;
+/// Height of a row of tabs.
+pub const TAB_HEIGHT: f32 = 20.0;
+/// The smallest pane.
+pub const SMALLEST_PANE: f32 = 60.0;
+/// Seconds without a change after which undo takes a choice for one of its own.
+pub const UNDO_SETTLES_SEC: f32 = 0.4;
+/// Least and greatest scale of everything.
+pub const SCALES: [f32; 2] = [0.5, 4.0];
+/// The shortest stretch of time that fills the timeline.
+pub const LEAST_SECONDS: f64 = 0.1;
+/// Growth of a zoom for each point of scrolling, as an exponent.
+pub const ZOOM_PER_POINT: f32 = 0.005;
+/// Height of the bar that shows what repeats.
+pub const LOOP_BAR_HEIGHT: f32 = 6.0;
+/// Its opacity.
+pub const LOOP_OPACITY: f32 = 0.5;
+/// Width of the palette, and height of its list.
+pub const PALETTE_WIDTH: f32 = 460.0;
+/// Height of the palette's list.
+pub const PALETTE_HEIGHT: f32 = 360.0;
+/// Rows that the palette shows at most.
+pub const PALETTE_ROWS: usize = 60;
+/// Width of a question.
+pub const DIALOG_WIDTH: f32 = 380.0;
+/// Share of the window that a figure in preparation takes.
+pub const DIALOG_SHARE: f32 = 0.86;
+/// Width of its settings.
+pub const FIGURE_SETTINGS_WIDTH: f32 = 250.0;
+/// Width of a progress bar.
+pub const PROGRESS_WIDTH: f32 = 160.0;
+/// Share of the comparison that its table takes.
+pub const TABLE_SHARE: f32 = 0.3;
+/// The narrowest table.
+pub const SMALLEST_TABLE: f32 = 200.0;
+/// Distance within which the pointer is on a curve.
+pub const HOVER_REACH: f32 = 14.0;
+/// Opacity of the curves beside the one under the pointer.
+pub const DIMMED_OPACITY: f32 = 0.45;
+/// How much thicker a curve under the pointer is.
+pub const HOVER_WIDTH: f32 = 1.8;
+/// Distance within which a point of a trajectory is grabbed.
+pub const GRAB_REACH: f32 = 12.0;
 /// Half width of the region in which the start can be grabbed.
 pub const HANDLE_REACH: f32 = 6.0;
 /// Size of small text.
@@ -114,14 +163,57 @@ pub fn faint(visuals: &egui::Visuals) -> Color32 {
     visuals.weak_text_color()
 }
 
+/// Fill of a painted step.
+pub fn action_color(action: StepAction, visuals: &egui::Visuals) -> Color32 {
+    match action {
+        StepAction::Own => Color32::TRANSPARENT,
+        StepAction::Truth => ink(visuals),
+        StepAction::Noise => REDDISH_PURPLE,
+        StepAction::Freeze => BLUE,
+    }
+}
+
+/// What a step's action is called.
+pub fn action_name(action: StepAction) -> &'static str {
+    match action {
+        StepAction::Own => "own",
+        StepAction::Truth => "truth",
+        StepAction::Noise => "noise",
+        StepAction::Freeze => "freeze",
+    }
+}
+
+/// What it does.
+pub fn action_hint(action: StepAction) -> &'static str {
+    match action {
+        StepAction::Own => "The rollout keeps its own frame.",
+        StepAction::Truth => "The true frame is put back after this step.",
+        StepAction::Noise => "The state moves by a random step as long as a true one.",
+        StepAction::Freeze => "The state stays where it was.",
+    }
+}
+
 /// Color of errors and warnings.
 pub fn warning() -> Color32 {
     VERMILLION
 }
 
+/// Colors of branches and compared predictors, in the order of their numbers: Tol's muted scheme, less what looks like one of the fixed
+/// colors or is too dark for a dark ground.
+const KEPT: [palette::Rgb; 7] =
+    [[68, 170, 153], [170, 68, 153], [153, 153, 51], [136, 204, 238], [136, 34, 85], [221, 204, 119], [17, 119, 51]];
+
+fn kept(number: usize) -> palette::Rgb {
+    KEPT[number % KEPT.len()]
+}
+
 /// The one color of a source.
 pub fn source_color(source: Source, visuals: &egui::Visuals) -> Color32 {
     match source {
+        Source::OffAngle => OFF_ANGLE,
+        Source::Splice(_) => SPLICE,
+        Source::Branch(id) => rgb(line_rgb(Line::Branch(id))),
+        Source::Comparand(c) => rgb(line_rgb(Line::Comparand(c))),
         Source::Truth | Source::Original => ink(visuals),
         Source::Rollout => VERMILLION,
         Source::Slow75 => rgb(palette::SLOW[0]),
@@ -148,6 +240,8 @@ pub fn line_rgb(line: Line) -> palette::Rgb {
         Line::Live | Line::Skyline => BLACK,
         Line::Null | Line::Ridge | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma => GRAY,
         Line::Chance | Line::One | Line::Zero => LIGHT_GRAY,
+        Line::Branch(id) => kept((id as usize).saturating_sub(1)),
+        Line::Comparand(c) => kept(c.store * 3 + c.predictor),
     }
 }
 

@@ -11,32 +11,39 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use driftscope_core::audio::AudioClip;
+use driftscope_core::audio::{self, AudioClip};
+use driftscope_core::codec::{Codec, CodecError};
 use driftscope_core::diagnose::{InjectionConfig, InjectionReport, inject};
 use driftscope_core::engine::lane::Lane;
 use driftscope_core::job::{Cancel, JobCtx, Progress};
 use driftscope_core::latents::Latents;
 use driftscope_core::playback;
-use driftscope_core::rollout::synthetic::{Accumulation, SyntheticMode, synthesize};
-use driftscope_core::rollout::{Rollout, Schedule, Segment, rollout, splice};
+use driftscope_core::predict::MagnitudeRule;
+use driftscope_core::rollout::synthetic::{SyntheticMode, synthesize};
+use driftscope_core::rollout::{Rollout, RolloutConfig, Schedule, Segment, rollout, splice, splice_between};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::StandardNormal;
 
-use super::curves::{CurvePlot, plots};
+use super::curves::{Curve, CurvePlot, Line, Metric, plots, single_curve};
+use super::jobs::JobEvent;
 use super::picture::{Difference, Picture, difference, picture};
-use super::session::{Material, Session};
+use super::session::{Ground, Material, Session};
 use super::source::Source;
-use super::state::{Choice, Notice};
+use super::state::Notice;
 use super::trace;
+use super::view::{Basis, Branch, Choice, Comparand, Pull, View};
 
 /// Resamples behind each band; enough for two digits of an edge, few enough to follow a slider.
 const N_RESAMPLES: usize = 200;
 
+/// A trajectory: principal components of one frame after another.
+pub type Path = Vec<Vec<f32>>;
+
 /// A rollout and the curves around it, all of one generation.
 #[derive(Debug)]
 pub struct Rolled {
-    /// Which choice it belongs to.
+    /// Which generation of choices it belongs to.
     pub generation: u64,
     /// That choice.
     pub choice: Choice,
@@ -44,14 +51,57 @@ pub struct Rolled {
     pub live: Rollout,
     /// A–D over the population.
     pub report: InjectionReport,
+    /// Starts of that population.
+    pub n_starts: usize,
     /// The curves.
     pub plots: Vec<CurvePlot>,
-    /// The true trajectory in principal components, one point a frame.
-    pub true_path: Vec<Vec<f32>>,
-    /// The live rollout in principal components, one point a step.
-    pub rolled_path: Vec<Vec<f32>>,
+    /// The true trajectory, one point a frame.
+    pub true_path: Path,
+    /// The live rollout, one point a step.
+    pub rolled_path: Path,
+    /// Distance of each rolled frame to the training side's, 1 = as true frames.
+    pub off_manifold: Vec<f64>,
     /// Time from request to curves.
     pub milliseconds: f64,
+}
+
+/// A kept rollout.
+#[derive(Debug)]
+pub struct Kept {
+    /// What it was made of.
+    pub branch: Branch,
+    /// One segment.
+    pub rollout: Rollout,
+    /// One point a step.
+    pub path: Path,
+    /// Its curve in each plot, in the order of [`Metric::ALL`].
+    pub curves: Vec<Curve>,
+}
+
+/// Sampled rollouts around the live one.
+#[derive(Debug)]
+pub struct Fan {
+    /// What they were sampled for.
+    pub choice: Choice,
+    /// One path a sample.
+    pub paths: Vec<Path>,
+    /// State error of each sample and step, in units of the median ‖Δ‖.
+    pub errors: Vec<Vec<f64>>,
+}
+
+/// A predictor on the chosen segment and over the population.
+#[derive(Debug)]
+pub struct Compared {
+    /// Which.
+    pub comparand: Comparand,
+    /// The shown choice that it is compared at.
+    pub beside: Choice,
+    /// "MDN k=1".
+    pub name: String,
+    /// The rollout from the chosen start.
+    pub live: Rollout,
+    /// Mode D over its store's population.
+    pub report: InjectionReport,
 }
 
 /// One source's sound, and how it looks.
@@ -59,33 +109,47 @@ pub struct Rolled {
 pub struct Sound {
     /// Which source.
     pub source: Source,
-    /// Of which utterance.
-    pub utterance: usize,
-    /// For [`Source::Rollout`]: of which rollout.
-    pub generation: u64,
-    /// For synthetic modes: how they added up.
-    pub accumulation: Accumulation,
+    /// What it was made of.
+    pub basis: Basis,
     /// What is heard, at the codec's rate.
     pub clip: AudioClip,
     /// The same at the player's rate.
     pub for_player: Arc<[f32]>,
+    /// Integrated loudness (R128), LUFS; `None` where there is none to measure.
+    pub loudness_lufs: Option<f64>,
+    /// Largest sample of what is played.
+    pub peak: f32,
     /// Waveform and spectrogram.
     pub picture: Picture,
     /// Against the truth; `None` for the truth itself.
     pub difference: Option<Difference>,
 }
 
-/// What the worker hands over.
+/// What is handed to the window.
 #[derive(Debug)]
 pub enum Delivery {
     /// What is being loaded.
     Loading(String),
-    /// The session is there.
+    /// The first session is there.
     Ready(Arc<Session>),
     /// A rollout with its curves.
     Rolled(Arc<Rolled>),
+    /// A kept rollout.
+    Kept(Arc<Kept>),
+    /// Sampled rollouts.
+    Fan(Arc<Fan>),
+    /// A compared predictor.
+    Compared(Arc<Compared>),
     /// A sound.
     Sound(Arc<Sound>),
+    /// From a job.
+    Job(JobEvent),
+    /// A figure as it will be on paper.
+    Preview(Arc<super::export::Preview>),
+    /// A file that carries a view was opened.
+    Opened(Box<super::memory::Carried>),
+    /// What a dialog was answered with.
+    Asked(super::command::Command),
     /// A sentence for the user.
     Notice(Notice),
 }
@@ -93,9 +157,22 @@ pub enum Delivery {
 /// Makes the session's material; runs on the worker's thread.
 pub type Loader = Box<dyn FnOnce(&JobCtx) -> anyhow::Result<Material> + Send>;
 
+/// Everything that a computation depends on.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Of the choice.
+    pub generation: u64,
+    /// All open stores.
+    pub sessions: Vec<Arc<Session>>,
+    /// What the user decided.
+    pub view: View,
+    /// Samples per second that sounds are made ready at.
+    pub player_rate_hz: u32,
+}
+
 enum Request {
     Load(Loader, JobCtx),
-    Compute { generation: u64, choice: Choice, cancel: Cancel, asked: Instant },
+    Compute { wish: Wish, cancel: Cancel, asked: Instant },
 }
 
 /// The worker as the window sees it.
@@ -123,22 +200,22 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// Starts the thread and the loading. Sounds are made ready for a player at `player_rate_hz`; `wake` is called after each delivery.
-    pub fn start(ctx: JobCtx, loader: Loader, player_rate_hz: u32, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
+    /// Starts the thread and the loading. `wake` is called after each delivery.
+    pub fn start(ctx: JobCtx, loader: Loader, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let (sender, deliveries) = mpsc::channel();
         let desk = Desk { sender, wake: Arc::new(wake) };
-        let mut bench = Bench { desk: desk.clone(), player_rate_hz, session: None, made: BTreeMap::new() };
+        let mut bench = Bench::new(desk.clone());
         let lane = Lane::start("interactive", move |request| bench.serve(request))?;
         let closed = ctx.cancel.clone();
         lane.request(Request::Load(loader, ctx));
         Ok(Self { lane, deliveries, desk, cancel: Cancel::default(), closed })
     }
 
-    /// Asks for the choice's rollout, curves and sounds; what was asked before and is not yet made is dropped.
-    pub fn compute(&mut self, generation: u64, choice: Choice) {
+    /// Asks for all that `wish` needs; what was asked before and is not yet made is dropped.
+    pub fn compute(&mut self, wish: Wish) {
         self.cancel.cancel();
         self.cancel = Cancel::default();
-        self.lane.request(Request::Compute { generation, choice, cancel: self.cancel.clone(), asked: Instant::now() });
+        self.lane.request(Request::Compute { wish, cancel: self.cancel.clone(), asked: Instant::now() });
     }
 
     /// What was made since the last call.
@@ -179,20 +256,38 @@ impl Desk {
     }
 }
 
-/// The thread's side: what was made and for what.
+/// The thread's side: what was made and for what, so that nothing is made twice.
 struct Bench {
     desk: Desk,
     player_rate_hz: u32,
-    session: Option<Arc<Session>>,
-    /// Sounds of the current utterance that need not be made again.
-    made: BTreeMap<Source, Arc<Sound>>,
+    sessions: Vec<Arc<Session>>,
+    grounds: BTreeMap<(usize, usize), Arc<Ground>>,
+    rolled: Option<Arc<Rolled>>,
+    kept: BTreeMap<u32, Arc<Kept>>,
+    fan: Option<Arc<Fan>>,
+    compared: BTreeMap<Comparand, Arc<Compared>>,
+    sounds: BTreeMap<Source, Arc<Sound>>,
 }
 
 impl Bench {
+    fn new(desk: Desk) -> Self {
+        Self {
+            desk,
+            player_rate_hz: 0,
+            sessions: Vec::new(),
+            grounds: BTreeMap::new(),
+            rolled: None,
+            kept: BTreeMap::new(),
+            fan: None,
+            compared: BTreeMap::new(),
+            sounds: BTreeMap::new(),
+        }
+    }
+
     fn serve(&mut self, request: Request) {
         let outcome = catch_unwind(AssertUnwindSafe(|| match request {
             Request::Load(loader, ctx) => self.load(loader, &ctx),
-            Request::Compute { generation, choice, cancel, asked } => self.compute(generation, choice, &cancel, asked),
+            Request::Compute { wish, cancel, asked } => self.compute(wish, &cancel, asked),
         }));
         let problem = match outcome {
             Ok(Ok(())) => return,
@@ -211,73 +306,248 @@ impl Bench {
         trace("material loaded", started);
         let session = Arc::new(Session::prepare(&ctx, material)?);
         trace("session prepared", started);
-        self.session = Some(Arc::clone(&session));
         self.desk.deliver(Delivery::Ready(session));
         Ok(())
     }
 
-    fn compute(&mut self, generation: u64, choice: Choice, cancel: &Cancel, asked: Instant) -> anyhow::Result<()> {
-        let Some(session) = self.session.clone() else { return Ok(()) };
-        let rolled = Arc::new(roll(&session, generation, choice, asked)?);
-        trace("slider to curves", asked);
-        self.desk.deliver(Delivery::Rolled(Arc::clone(&rolled)));
-        let Some(codec) = &session.codec else { return Ok(()) };
-        let choice = &rolled.choice;
-        self.made.retain(|_, sound| sound.utterance == choice.utterance && sound.accumulation == choice.accumulation);
-        let truth = &session.corpus.utterances[choice.utterance].latents;
-        for source in [Source::Truth, Source::Rollout].into_iter().chain(Source::ALL) {
+    /// Curves first, then the sound that is listened to, then all else.
+    fn compute(&mut self, wish: Wish, cancel: &Cancel, asked: Instant) -> anyhow::Result<()> {
+        let Wish { generation, sessions, view, player_rate_hz } = wish;
+        let unchanged = self.sessions.len() == sessions.len() && self.sessions.iter().zip(&sessions).all(|(a, b)| Arc::ptr_eq(a, b));
+        if !unchanged {
+            *self = Self::new(self.desk.clone());
+            self.sessions = sessions;
+        }
+        if self.player_rate_hz != player_rate_hz {
+            self.player_rate_hz = player_rate_hz;
+            self.sounds.clear();
+        }
+        let session = Arc::clone(self.sessions.get(view.choice.store).context("no such store is open")?);
+        let rolled = match &self.rolled {
+            Some(rolled) if rolled.generation == generation && rolled.choice.rolls_like(&view.choice) => Arc::clone(rolled),
+            _ => {
+                let ground = self.ground(&session, view.choice.store, view.choice.config.n_steps)?;
+                let rolled = Arc::new(roll(&session, &ground, generation, view.choice.clone(), asked)?);
+                trace("slider to curves", asked);
+                self.rolled = Some(Arc::clone(&rolled));
+                self.desk.deliver(Delivery::Rolled(Arc::clone(&rolled)));
+                rolled
+            }
+        };
+        for source in [Source::Truth, view.source] {
+            self.sound(&session, &view, &rolled, source, asked)?;
+        }
+        self.keep_branches(&view, cancel)?;
+        self.spread_fan(&session, &view, &rolled, cancel)?;
+        self.compare(&view, &rolled, cancel)?;
+        for source in [Source::Rollout, view.compared].into_iter().chain(view.sources()) {
             if cancel.check().is_err() {
                 return Ok(());
             }
-            if self.made.get(&source).is_some_and(|s| source != Source::Rollout || s.generation == generation) {
-                continue;
-            }
-            let clip = match source {
-                Source::Truth => codec.decode(truth)?,
-                Source::Rollout => codec.decode(&splice(truth, &rolled.live, 0))?,
-                Source::Original => match session.clips.get(choice.utterance) {
-                    Some(clip) => clip.clone(),
-                    None => continue,
-                },
-                _ => codec.decode(&synthetic_latents(&session, truth, source, choice))?,
-            };
-            self.keep(source, clip, generation, choice)?;
-            trace(source.name(), asked);
+            self.sound(&session, &view, &rolled, source, asked)?;
         }
         Ok(())
     }
 
-    fn keep(&mut self, source: Source, clip: AudioClip, generation: u64, choice: &Choice) -> anyhow::Result<()> {
+    fn ground(&mut self, session: &Session, store: usize, n_steps: usize) -> anyhow::Result<Arc<Ground>> {
+        if let Some(ground) = self.grounds.get(&(store, n_steps)) {
+            return Ok(Arc::clone(ground));
+        }
+        let ground = session.ground(n_steps)?;
+        self.grounds.insert((store, n_steps), Arc::clone(&ground));
+        Ok(ground)
+    }
+
+    fn keep_branches(&mut self, view: &View, cancel: &Cancel) -> anyhow::Result<()> {
+        self.kept.retain(|id, _| view.branch(*id).is_some());
+        for branch in view.branches.iter().filter(|b| b.choice.store == view.choice.store) {
+            if cancel.check().is_err() {
+                return Ok(());
+            }
+            let same = |kept: &Arc<Kept>| kept.branch.choice == branch.choice && kept.branch.pulls == branch.pulls && kept.branch.name == branch.name;
+            if self.kept.get(&branch.id).is_some_and(same) {
+                continue;
+            }
+            let Some(session) = self.sessions.get(branch.choice.store).cloned() else { continue };
+            let rollout = roll_one(&session, &branch.choice, &branch.pulls)?;
+            let path = project(&session, &rollout.states);
+            let unit = session.ground.references.median_delta_norm;
+            let line = Line::Branch(branch.id);
+            let curves = Metric::ALL.iter().map(|metric| single_curve(line, &branch.name, *metric, &rollout, unit)).collect();
+            let kept = Arc::new(Kept { branch: branch.clone(), rollout, path, curves });
+            self.kept.insert(branch.id, Arc::clone(&kept));
+            self.desk.deliver(Delivery::Kept(kept));
+        }
+        Ok(())
+    }
+
+    fn spread_fan(&mut self, session: &Session, view: &View, rolled: &Rolled, cancel: &Cancel) -> anyhow::Result<()> {
+        let made = self.fan.as_ref().is_some_and(|fan| fan.choice.rolls_like(&rolled.choice) && fan.paths.len() == view.fan);
+        if view.fan == 0 || made || cancel.check().is_err() {
+            return Ok(());
+        }
+        let choice = &rolled.choice;
+        let config = RolloutConfig { rule: MagnitudeRule::Sample, ..choice.config.clone() };
+        let starts = vec![Segment { utterance: choice.utterance, t0: choice.t0 }; view.fan];
+        let predictor = session.predictors.get(choice.predictor).context("no such predictor")?;
+        let schedule = choice.schedule("fan", &[], session);
+        let sampled = rollout(&session.ctx, &session.corpus, predictor, &session.baselines, &starts, &[schedule], &config)?;
+        let sampled = sampled.into_iter().next().context("the rollout gave nothing")?;
+        let unit = session.ground.references.median_delta_norm;
+        let paths = sampled.states.chunks_exact(config.n_steps * session.corpus.dim).map(|states| project(session, states)).collect();
+        let errors = sampled.state_err_after.chunks_exact(config.n_steps).map(|row| row.iter().map(|e| f64::from(*e) / unit).collect());
+        let fan = Arc::new(Fan { choice: choice.clone(), paths, errors: errors.collect() });
+        self.fan = Some(Arc::clone(&fan));
+        self.desk.deliver(Delivery::Fan(fan));
+        Ok(())
+    }
+
+    fn compare(&mut self, view: &View, rolled: &Rolled, cancel: &Cancel) -> anyhow::Result<()> {
+        self.compared.retain(|comparand, made| view.comparands.contains(comparand) && made.beside.rolls_like(&rolled.choice));
+        for comparand in &view.comparands {
+            if cancel.check().is_err() {
+                return Ok(());
+            }
+            if self.compared.contains_key(comparand) {
+                continue;
+            }
+            let Some(choice) = beside(&self.sessions, &rolled.choice, *comparand) else { continue };
+            let session = Arc::clone(&self.sessions[comparand.store]);
+            let ground = self.ground(&session, comparand.store, choice.config.n_steps)?;
+            let live = roll_one(&session, &choice, &[])?;
+            let report = population(&session, &ground, &choice, &[Schedule::free(choice.config.n_steps)])?;
+            let name = comparand_name(&self.sessions, *comparand);
+            let made = Arc::new(Compared { comparand: *comparand, beside: rolled.choice.clone(), name, live, report });
+            self.compared.insert(*comparand, Arc::clone(&made));
+            self.desk.deliver(Delivery::Compared(made));
+        }
+        Ok(())
+    }
+
+    /// Makes a source's sound, if it is not there already.
+    fn sound(&mut self, session: &Session, view: &View, rolled: &Rolled, source: Source, asked: Instant) -> anyhow::Result<()> {
+        let Some(codec) = &session.codec else { return Ok(()) };
+        let Some(basis) = Basis::of(source, view, &rolled.choice) else { return Ok(()) };
+        if self.sounds.get(&source).is_some_and(|made| made.basis == basis) {
+            return Ok(());
+        }
+        let utterance = rolled.choice.utterance;
+        let truth = &session.corpus.utterances[utterance].latents;
+        let around = self.sounds.get(&Source::Truth).map(|truth| &truth.clip);
+        let on_from = |rollout: &Rollout| in_place(codec, &splice(truth, rollout, 0), rollout.segments[0].t0, around);
+        let clip = match source {
+            Source::Truth => codec.decode(truth)?,
+            Source::Original => match session.clips.get(utterance) {
+                Some(clip) => clip.clone(),
+                None => return Ok(()),
+            },
+            Source::Rollout => on_from(&rolled.live)?,
+            Source::Branch(id) => match self.kept.get(&id).filter(|k| k.branch.choice.utterance == utterance) {
+                Some(kept) => on_from(&kept.rollout)?,
+                None => return Ok(()),
+            },
+            Source::Comparand(comparand) => match self.compared.get(&comparand).filter(|_| comparand.store == rolled.choice.store) {
+                Some(compared) => on_from(&compared.live)?,
+                None => return Ok(()),
+            },
+            Source::Splice(steps) => {
+                let t0 = rolled.choice.t0;
+                let (spliced, _) = splice_between(truth, &rolled.live, 0, steps.into());
+                match around {
+                    Some(around) => codec.decode_between(&spliced, t0..t0 + usize::from(steps).min(rolled.live.n_steps), around)?,
+                    None => codec.decode(&spliced)?,
+                }
+            }
+            _ => codec.decode(&synthetic_latents(session, truth, source, view))?,
+        };
         let picture = picture(&clip);
-        let difference = self.made.get(&Source::Truth).map(|truth| difference(&clip, &truth.clip, &truth.picture, &picture));
+        let truth = self.sounds.get(&Source::Truth).filter(|_| source != Source::Truth);
+        let difference = truth.map(|truth| difference(&clip, &truth.clip, &truth.picture, &picture));
         let for_player = playback::at_rate(&clip, self.player_rate_hz)?;
-        let (utterance, accumulation) = (choice.utterance, choice.accumulation);
-        let sound = Arc::new(Sound { source, utterance, generation, accumulation, clip, for_player, picture, difference });
-        self.made.insert(source, Arc::clone(&sound));
+        let (loudness_lufs, peak) = (audio::loudness_lufs(&clip), audio::peak(&for_player));
+        let sound = Arc::new(Sound { source, basis, clip, for_player, loudness_lufs, peak, picture, difference });
+        if source == Source::Truth {
+            // Everything else is shown against it.
+            self.sounds.clear();
+        }
+        self.sounds.insert(source, Arc::clone(&sound));
         self.desk.deliver(Delivery::Sound(sound));
+        trace(&source.name(), asked);
         Ok(())
     }
 }
 
-/// The live rollout and A–D over the population.
-fn roll(session: &Session, generation: u64, choice: Choice, asked: Instant) -> anyhow::Result<Rolled> {
-    let Session { ctx, corpus, baselines, population, .. } = session;
-    let predictor = session.predictors.get(choice.predictor).context("no such predictor")?;
-    let start = [Segment { utterance: choice.utterance, t0: choice.t0 }];
-    let live = rollout(ctx, corpus, predictor, baselines, &start, &[choice.schedule()], &choice.config)?;
-    let live = live.into_iter().next().context("the rollout gave nothing")?;
-    let config = InjectionConfig { rollout: choice.config.clone(), n_resamples: N_RESAMPLES };
-    let schedules = Schedule::standard(choice.config.n_steps);
-    let report = inject(ctx, corpus, predictor, baselines, population, &schedules, session.references.clone(), &config)?;
-    let truth = &corpus.utterances[choice.utterance].latents;
-    let project = |frames: &[f32]| frames.chunks_exact(corpus.dim).map(|x| session.pca.project(x)).collect();
-    let (true_path, rolled_path) = (project(&truth.values), project(&live.states));
-    let plots = plots(&report, Some(&live));
-    Ok(Rolled { generation, choice, live, report, plots, true_path, rolled_path, milliseconds: asked.elapsed().as_secs_f64() * 1e3 })
+/// Decodes what departs from the truth at `t0`; the true sound before the decoder's reach is copied.
+fn in_place(codec: &Codec, spliced: &Latents, t0: usize, around: Option<&AudioClip>) -> Result<AudioClip, CodecError> {
+    match around {
+        Some(around) => codec.decode_between(spliced, t0..spliced.n_frames(), around),
+        None => codec.decode(spliced),
+    }
 }
 
-fn synthetic_latents(session: &Session, truth: &Latents, source: Source, choice: &Choice) -> Latents {
-    let mode = source.synthetic().unwrap_or(SyntheticMode::GroundTruth);
+/// The choice that a compared predictor is rolled out with: the same utterance, the same time, the same settings.
+pub fn beside(sessions: &[Arc<Session>], choice: &Choice, comparand: Comparand) -> Option<Choice> {
+    let (own, other) = (sessions.get(choice.store)?, sessions.get(comparand.store)?);
+    let id = &own.corpus.utterances.get(choice.utterance)?.id;
+    let utterance = other.corpus.utterances.iter().position(|u| u.id == *id)?;
+    let ratio = own.frame_sec() / other.frame_sec();
+    let scaled = |frames: usize| (frames as f64 * ratio).round() as usize;
+    let n_steps = scaled(choice.config.n_steps).max(1);
+    let (first, last) = other.start_range(utterance, comparand.predictor, n_steps)?;
+    Some(Choice {
+        store: comparand.store,
+        utterance,
+        predictor: comparand.predictor,
+        t0: scaled(choice.t0).clamp(first, last),
+        config: RolloutConfig { n_steps, ..choice.config.clone() },
+        painted: if comparand.store == choice.store { choice.painted.clone() } else { Vec::new() },
+        ..choice.clone()
+    })
+}
+
+/// "MDN k=1", with its store where several are open.
+pub fn comparand_name(sessions: &[Arc<Session>], comparand: Comparand) -> String {
+    let Some(session) = sessions.get(comparand.store) else { return "no such store".into() };
+    let name = session.predictor_name(comparand.predictor);
+    if sessions.len() > 1 { format!("{name} · {}", session.name) } else { name }
+}
+
+/// One rollout from the choice's start.
+fn roll_one(session: &Session, choice: &Choice, pulls: &[Pull]) -> anyhow::Result<Rollout> {
+    let predictor = session.predictors.get(choice.predictor).context("no such predictor")?;
+    let start = [Segment { utterance: choice.utterance, t0: choice.t0 }];
+    let schedule = choice.schedule("live", pulls, session);
+    let rolled = rollout(&session.ctx, &session.corpus, predictor, &session.baselines, &start, &[schedule], &choice.config)?;
+    rolled.into_iter().next().context("the rollout gave nothing")
+}
+
+/// Modes over the population.
+fn population(session: &Session, ground: &Ground, choice: &Choice, schedules: &[Schedule]) -> anyhow::Result<InjectionReport> {
+    let predictor = session.predictors.get(choice.predictor).context("no such predictor")?;
+    let config = InjectionConfig { rollout: choice.config.clone(), n_resamples: N_RESAMPLES };
+    let references = ground.references.clone();
+    Ok(inject(&session.ctx, &session.corpus, predictor, &session.baselines, &ground.population, schedules, references, &config)?)
+}
+
+/// The live rollout and A–D over the population.
+fn roll(session: &Session, ground: &Ground, generation: u64, choice: Choice, asked: Instant) -> anyhow::Result<Rolled> {
+    let live = roll_one(session, &choice, &[])?;
+    let report = population(session, ground, &choice, &Schedule::standard(choice.config.n_steps))?;
+    let truth = &session.corpus.utterances[choice.utterance].latents;
+    let (true_path, rolled_path) = (project(session, &truth.values), project(session, &live.states));
+    let off_manifold = live.states.chunks_exact(live.dim).map(|x| session.manifold.place(x).distance).collect();
+    let plots = plots(&report, Some(&live));
+    let milliseconds = asked.elapsed().as_secs_f64() * 1e3;
+    let n_starts = ground.population.len();
+    Ok(Rolled { generation, choice, live, report, n_starts, plots, true_path, rolled_path, off_manifold, milliseconds })
+}
+
+fn project(session: &Session, frames: &[f32]) -> Path {
+    frames.chunks_exact(session.corpus.dim).map(|x| session.pca.project(x)).collect()
+}
+
+fn synthetic_latents(session: &Session, truth: &Latents, source: Source, view: &View) -> Latents {
+    let mode = source.synthetic(view.choice.angle_degrees).unwrap_or(SyntheticMode::GroundTruth);
     let mut rng = StdRng::seed_from_u64(session.ctx.seed);
-    synthesize(truth, mode, choice.accumulation, &mut || rng.sample(StandardNormal))
+    synthesize(truth, mode, view.choice.accumulation, &mut || rng.sample(StandardNormal))
 }

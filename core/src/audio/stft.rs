@@ -91,22 +91,64 @@ impl Stft {
         let mut work = Workspace::new(self, magnitudes.len() / n_bins);
         for _ in 0..config.iterations {
             self.overlap_add(&spectra, &mut work);
-            let signal = &work.signal;
-            let frames = spectra.par_chunks_mut(n_bins).zip(previous.par_chunks_mut(n_bins)).zip(magnitudes.par_chunks(n_bins));
-            frames.enumerate().for_each_init(
-                || self.forward.make_scratch_vec(),
-                |scratch, (f, ((spectrum, previous), magnitude))| {
-                    self.analyze_frame(&signal[f * self.hop..], spectrum, scratch);
-                    for ((c, before), m) in spectrum.iter_mut().zip(previous).zip(magnitude) {
-                        let ahead = *c + (*c - *before) * config.momentum;
-                        *before = *c;
-                        let norm = ahead.norm_sqr().sqrt().max(1e-12);
-                        *c = ahead * (m / norm);
-                    }
-                },
-            );
+            self.project(&work.signal, magnitudes, config.momentum, &mut spectra, &mut previous);
         }
         self.synthesize(&spectra, first_sample, n_samples)
+    }
+
+    /// The same for a stretch inside a sound that is already there: only `free` (samples) of `sound` changes, and the phases found fit
+    /// what is copied before and after it. `magnitudes` are of the frames that touch `free`, the first of which begins at `first_sample`.
+    /// The search starts from the phases of what was there.
+    pub fn griffin_lim_between(
+        &self,
+        magnitudes: &[f32],
+        first_sample: isize,
+        sound: &mut [f32],
+        free: std::ops::Range<usize>,
+        config: GriffinLim,
+    ) {
+        let n_frames = magnitudes.len() / self.n_bins();
+        let around = self.aligned(sound, first_sample, n_frames);
+        // Where `free` lies in the stretch that the frames cover.
+        let place = |sample: usize| (sample as isize - first_sample).clamp(0, around.len() as isize) as usize;
+        let (from, to) = (place(free.start), place(free.end));
+        let mut work = Workspace::new(self, n_frames);
+        work.signal.copy_from_slice(&around);
+        let mut spectra = vec![Complex::<f32>::default(); magnitudes.len()];
+        let mut previous = self.analyze(sound, first_sample, n_frames);
+        for _ in 0..config.iterations {
+            self.project(&work.signal, magnitudes, config.momentum, &mut spectra, &mut previous);
+            self.overlap_add(&spectra, &mut work);
+            work.signal[..from].copy_from_slice(&around[..from]);
+            work.signal[to..].copy_from_slice(&around[to..]);
+        }
+        sound[free.start..free.start + (to - from)].copy_from_slice(&work.signal[from..to]);
+    }
+
+    /// The spectra of `signal` (frame `f` from `f × hop` on), ahead by the momentum, at the wanted magnitudes; `previous` are the
+    /// spectra of the round before.
+    fn project(
+        &self,
+        signal: &[f32],
+        magnitudes: &[f32],
+        momentum: f32,
+        spectra: &mut [Complex<f32>],
+        previous: &mut [Complex<f32>],
+    ) {
+        let n_bins = self.n_bins();
+        let frames = spectra.par_chunks_mut(n_bins).zip(previous.par_chunks_mut(n_bins)).zip(magnitudes.par_chunks(n_bins));
+        frames.enumerate().for_each_init(
+            || self.forward.make_scratch_vec(),
+            |scratch, (f, ((spectrum, previous), magnitude))| {
+                self.analyze_frame(&signal[f * self.hop..], spectrum, scratch);
+                for ((c, before), m) in spectrum.iter_mut().zip(previous).zip(magnitude) {
+                    let ahead = *c + (*c - *before) * momentum;
+                    *before = *c;
+                    let norm = ahead.norm_sqr().sqrt().max(1e-12);
+                    *c = ahead * (m / norm);
+                }
+            },
+        );
     }
 
     /// The sound laid out so that frame `f` starts at `f × hop`.

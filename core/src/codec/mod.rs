@@ -5,6 +5,8 @@
 
 pub mod demo;
 
+use std::ops::Range;
+
 use crate::audio::AudioClip;
 use crate::latents::{CodecTag, Latents};
 
@@ -78,6 +80,22 @@ impl Codec {
     pub fn decode(&self, latents: &Latents) -> Result<AudioClip, CodecError> {
         match self {
             Self::Demo(codec) => codec.decode(latents),
+        }
+    }
+
+    /// Decodes `latents`, of which only frames `changed` differ from those that `around` is the sound of: outside the decoder's reach
+    /// the sound is copied, sample for sample, and inside it continues what was copied. `around` is at [`Codec::sample_rate_hz`];
+    /// the result has `n_frames × hop_samples` samples.
+    pub fn decode_between(&self, latents: &Latents, changed: Range<usize>, around: &AudioClip) -> Result<AudioClip, CodecError> {
+        match self {
+            Self::Demo(codec) => codec.decode_between(latents, changed, around),
+        }
+    }
+
+    /// Frames before and after a changed one whose sound may change with it.
+    pub fn reach(&self) -> [usize; 2] {
+        match self {
+            Self::Demo(codec) => codec.reach(),
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -23,6 +24,25 @@ pub(super) struct Block<'a> {
     pub(super) dim: usize,
     /// SD of the noise added to each component of the state, raw units.
     pub(super) noise_sd: f32,
+    /// SD of a painted step of noise in each component, raw units; 0 where no plan has one.
+    pub(super) painted_sd: f32,
+}
+
+/// The random streams of a rollout; apart, so that one setting does not change the draws of another.
+pub(super) struct Draws {
+    /// Samples of the predicted distribution.
+    pub(super) sampling: StdRng,
+    /// Noise added to the state after every step.
+    pub(super) noise: StdRng,
+    /// Painted steps of noise.
+    pub(super) painted: StdRng,
+}
+
+impl Draws {
+    pub(super) fn new(seed: u64) -> Self {
+        let stream = |offset| StdRng::seed_from_u64(seed.wrapping_add(offset));
+        Self { sampling: stream(0), noise: stream(1), painted: stream(2) }
+    }
 }
 
 /// Outcome of one step, on the device; rows are branch-major.
@@ -38,18 +58,18 @@ pub(super) struct Step {
 }
 
 /// Teacher forcing: every step of every segment in one batch; rows are segment-major.
-pub(super) fn teacher(block: &Block, sampling: &mut StdRng, noise: &mut StdRng) -> Measurement {
+pub(super) fn teacher(block: &Block, draws: &mut Draws) -> Measurement {
     let (n, k, dim) = (block.n_segments, block.config.n_steps, block.dim);
     let windows = Tensor::cat((1..=k).map(|step| block.truth.windows(step)).collect(), 1);
     let prediction = block.predictor.predict(windows.reshape([n * k, block.predictor.info.window * dim]));
     let before = block.truth.states(0, k).reshape([n * k, dim]);
     let now = block.truth.states(1, k).reshape([n * k, dim]);
-    let noise = block.draw_noise(n * k, noise);
-    measure(&prediction, before.clone(), before, now, noise, block.config, sampling)
+    let noise = block.draw(n * k, block.noise_sd, &mut draws.noise);
+    measure(&prediction, before.clone(), before, now, noise, block.config, &mut draws.sampling)
 }
 
 /// Every other schedule, step by step.
-pub(super) fn run(block: &Block, schedules: &[Schedule], sampling: &mut StdRng, noise: &mut StdRng) -> Result<Vec<Step>, Cancelled> {
+pub(super) fn run(block: &Block, schedules: &[Schedule], draws: &mut Draws) -> Result<Vec<Step>, Cancelled> {
     let n_steps = block.config.n_steps;
     let mut branches = Branches::start(block.truth, schedules.len(), block.predictor.info.horizon);
     let mut steps = Vec::with_capacity(n_steps);
@@ -57,8 +77,8 @@ pub(super) fn run(block: &Block, schedules: &[Schedule], sampling: &mut StdRng, 
         block.ctx.cancel.check()?;
         block.ctx.progress.report("rollout", step as u64 - 1, Some(n_steps as u64), "");
         let entered = branches.branch_of.clone();
-        let measured = branches.measure(block, step, sampling, noise);
-        branches.fork(block, step, schedules, measured.own);
+        let measured = branches.measure(block, step, draws);
+        branches.fork(block, step, schedules, measured.own, draws);
         branches.slide(block, step);
         let rows = branches.count() * block.n_segments;
         let states = branches.newest().clone().reshape([rows, block.dim]);
@@ -68,11 +88,11 @@ pub(super) fn run(block: &Block, schedules: &[Schedule], sampling: &mut StdRng, 
 }
 
 impl Block<'_> {
-    /// Noise for `rows` states, or `None` when there is none to add.
-    fn draw_noise(&self, rows: usize, rng: &mut StdRng) -> Option<Tensor<2>> {
-        (self.noise_sd > 0.0).then(|| {
+    /// Gaussian noise for `rows` states, or `None` when there is none to add.
+    fn draw(&self, rows: usize, sd: f32, rng: &mut StdRng) -> Option<Tensor<2>> {
+        (sd > 0.0).then(|| {
             let normals = StandardNormal.sample_iter(rng).take(rows * self.dim);
-            let draws: Vec<f32> = normals.map(|z: f32| z * self.noise_sd).collect();
+            let draws: Vec<f32> = normals.map(|z: f32| z * sd).collect();
             Tensor::from_data(TensorData::new(draws, [rows, self.dim]), &self.ctx.device)
         })
     }
@@ -103,33 +123,44 @@ impl Branches {
     }
 
     /// One forward pass for all branches and segments.
-    fn measure(&self, block: &Block, step: usize, sampling: &mut StdRng, noise: &mut StdRng) -> Measurement {
+    fn measure(&self, block: &Block, step: usize, draws: &mut Draws) -> Measurement {
         let [branches, n, window_dim] = self.windows.dims();
         let rows = branches * n;
         let repeated = |frames: Tensor<3>| frames.repeat_dim(0, branches).reshape([rows, block.dim]);
         let prediction = block.predictor.predict(self.windows.clone().reshape([rows, window_dim]));
         // Every branch gets the same noise: schedules differ by their injections only.
-        let noise = block.draw_noise(n, noise).map(|noise| noise.repeat_dim(0, branches));
+        let noise = block.draw(n, block.noise_sd, &mut draws.noise).map(|noise| noise.repeat_dim(0, branches));
         let state = self.newest().clone().reshape([rows, block.dim]);
         let (before, now) = (repeated(block.truth.state(step - 1)), repeated(block.truth.state(step)));
-        measure(&prediction, state, before, now, noise, block.config, sampling)
+        measure(&prediction, state, before, now, noise, block.config, &mut draws.sampling)
     }
 
     /// Lets schedules that differ after `step` part, and moves every branch to its new state.
-    fn fork(&mut self, block: &Block, step: usize, schedules: &[Schedule], own: Tensor<2>) {
+    fn fork(&mut self, block: &Block, step: usize, schedules: &[Schedule], own: Tensor<2>, draws: &mut Draws) {
         let own = own.reshape([self.count(), block.n_segments, block.dim]);
         let truth = block.truth.state(step);
-        let mut children: Vec<(usize, StepAction)> = Vec::new();
+        // Drawn at every step, so that painting one step does not change the noise of another.
+        let painted = block.draw(block.n_segments, block.painted_sd, &mut draws.painted).map(Tensor::unsqueeze::<3>);
+        let mut children: Vec<(usize, StepAction, Option<&[f32]>)> = Vec::new();
         for (schedule, branch) in schedules.iter().zip(&mut self.branch_of) {
-            let child = (*branch, schedule.actions[step - 1]);
+            let child = (*branch, schedule.actions[step - 1], schedule.nudge(step));
             *branch = children.iter().position(|&c| c == child).unwrap_or_else(|| {
                 children.push(child);
                 children.len() - 1
             });
         }
-        let state_of = |&(parent, action): &(usize, StepAction)| match action {
-            StepAction::Own => own.clone().narrow(0, parent, 1),
-            StepAction::Truth => truth.clone(),
+        let before = |parent: usize| self.newest().clone().narrow(0, parent, 1);
+        let state_of = |&(parent, action, nudge): &(usize, StepAction, Option<&[f32]>)| {
+            let state = match action {
+                StepAction::Own => own.clone().narrow(0, parent, 1),
+                StepAction::Truth => truth.clone(),
+                StepAction::Freeze => before(parent),
+                StepAction::Noise => painted.iter().fold(before(parent), |state, noise| state + noise.clone()),
+            };
+            match nudge {
+                Some(by) => state + Tensor::<1>::from_data(TensorData::new(by.to_vec(), [block.dim]), &block.ctx.device).unsqueeze::<3>(),
+                None => state,
+            }
         };
         let states = Tensor::cat(children.iter().map(state_of).collect(), 0);
         // As many children as parents means one each, in the parents' order: nothing to move.

@@ -13,7 +13,7 @@ pub mod synthetic;
 mod truth;
 
 pub use run::{Rollout, RolloutConfig, RolloutError, rollout};
-pub use schedule::{Schedule, StepAction};
+pub use schedule::{Nudge, Schedule, StepAction};
 pub use segment::{Segment, SegmentConfig, read_starts, sample_segments};
-pub use splice::splice;
+pub use splice::{splice, splice_between};
 pub use truth::median_delta_norm;

@@ -1,13 +1,11 @@
 //! A rollout's config, its outcome, and the way from one to the other.
 
 use burn::tensor::Tensor;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
-use super::branches::{self, Block};
+use super::branches::{self, Block, Draws};
 use super::measure::N_COLUMNS;
 use super::truth::{Truth, median_delta_norm};
-use super::{Schedule, Segment};
+use super::{Schedule, Segment, StepAction};
 use crate::context::{Corpus, first_target};
 use crate::job::{Cancelled, JobCtx};
 use crate::predict::{Baselines, MagnitudeRule, Predictor};
@@ -96,16 +94,17 @@ pub fn rollout(
 ) -> Result<Vec<Rollout>, RolloutError> {
     check(corpus, predictor, segments, schedules, config)?;
     let plans: Vec<Schedule> = schedules.iter().map(|s| s.reanchored(config.reanchor_every)).collect();
-    let noise_unit = if config.noise_sigma > 0.0 { median_delta_norm(corpus) / (corpus.dim as f64).sqrt() } else { 0.0 };
-    let mut sampling = StdRng::seed_from_u64(ctx.seed);
-    let mut noise = StdRng::seed_from_u64(ctx.seed.wrapping_add(1));
+    let paints_noise = plans.iter().any(|plan| plan.actions.contains(&StepAction::Noise));
+    let noise_unit =
+        if config.noise_sigma > 0.0 || paints_noise { (median_delta_norm(corpus) / (corpus.dim as f64).sqrt()) as f32 } else { 0.0 };
+    let (noise_sd, painted_sd) = (config.noise_sigma * noise_unit, if paints_noise { noise_unit } else { 0.0 });
+    let mut draws = Draws::new(ctx.seed);
     let mut outcomes: Vec<Rollout> = plans.iter().map(|plan| Rollout::empty(plan, segments, config.n_steps, corpus.dim)).collect();
     for together in segments.chunks(SEGMENTS_TOGETHER) {
         let info = &predictor.info;
         let truth = Truth::gather(corpus, together, info.window, info.horizon, config.n_steps, &ctx.device);
-        let noise_sd = config.noise_sigma * noise_unit as f32;
-        let block = Block { ctx, predictor, config, truth: &truth, n_segments: together.len(), dim: corpus.dim, noise_sd };
-        run_block(&block, &mut outcomes, &mut sampling, &mut noise)?;
+        let block = Block { ctx, predictor, config, truth: &truth, n_segments: together.len(), dim: corpus.dim, noise_sd, painted_sd };
+        run_block(&block, &mut outcomes, &mut draws)?;
     }
     let is_factored = predictor.info.kind == "vmf";
     let (shared, factored) = baseline_nll(corpus, baselines, segments, config.n_steps);
@@ -118,11 +117,11 @@ pub fn rollout(
 }
 
 /// Runs one block of segments and appends its rows to each outcome.
-fn run_block(block: &Block, outcomes: &mut [Rollout], sampling: &mut StdRng, noise: &mut StdRng) -> Result<(), RolloutError> {
+fn run_block(block: &Block, outcomes: &mut [Rollout], draws: &mut Draws) -> Result<(), RolloutError> {
     let (teachers, others): (Vec<&mut Rollout>, Vec<&mut Rollout>) = outcomes.iter_mut().partition(|o| o.schedule.is_teacher());
     let (n, n_steps) = (block.n_segments, block.config.n_steps);
     if !teachers.is_empty() {
-        let columns = read(branches::teacher(block, sampling, noise).columns);
+        let columns = read(branches::teacher(block, draws).columns);
         let states = read(block.truth.states(1, n_steps));
         for outcome in teachers {
             columns.chunks_exact(N_COLUMNS).zip(&block.truth.delta_norms).for_each(|(row, &norm)| outcome.push(row, norm));
@@ -133,7 +132,7 @@ fn run_block(block: &Block, outcomes: &mut [Rollout], sampling: &mut StdRng, noi
         return Ok(());
     }
     let plans: Vec<Schedule> = others.iter().map(|o| o.schedule.clone()).collect();
-    let steps = branches::run(block, &plans, sampling, noise)?;
+    let steps = branches::run(block, &plans, draws)?;
     let column_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.columns.dims()[0]));
     let state_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.states.dims()[0]));
     let columns = read(Tensor::cat(steps.iter().map(|s| s.columns.clone()).collect(), 0));
@@ -245,6 +244,15 @@ fn check(
             "schedule {} has {} actions for {} steps; it needs one a step",
             schedule.name,
             schedule.actions.len(),
+            config.n_steps
+        ));
+    }
+    if let Some(nudge) = schedules.iter().flat_map(|s| &s.nudges).find(|n| n.by.len() != corpus.dim || !(1..=config.n_steps).contains(&n.step)) {
+        return bad(format!(
+            "a nudge of {} values after step {}; it needs {} values and a step from 1 to {}",
+            nudge.by.len(),
+            nudge.step,
+            corpus.dim,
             config.n_steps
         ));
     }

@@ -1,35 +1,61 @@
 //! What happens to the state after each step.
 
-/// After a step: keep the own prediction, or replace the state by the true frame.
+/// What the state is after a step, and with it the frame that enters the windows of later steps; frames predicted earlier stay in those.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepAction {
     /// The predictor's own frame stays.
     #[default]
     Own,
-    /// The true frame replaces it, in the state and in the windows of later steps; frames predicted earlier stay in those windows.
+    /// The true frame replaces it.
     Truth,
+    /// The state before the step plus a seeded Gaussian step, SD = median ‖Δ‖/√D a component: as long as a true one, in no direction.
+    Noise,
+    /// The state before the step stays.
+    Freeze,
 }
 
-/// A named plan of actions, one a step. Truth after every step is teacher forcing: state and windows are always true.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+impl StepAction {
+    /// All, in the order in which a click walks through them.
+    pub const ALL: [Self; 4] = [Self::Own, Self::Truth, Self::Noise, Self::Freeze];
+}
+
+/// A push on the state after a step, whatever the step's action made of it: how a rollout branches off by hand.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Nudge {
+    /// 1-based step after which it is given.
+    pub step: usize,
+    /// What is added to the state, raw units, `[dim]`.
+    pub by: Vec<f32>,
+}
+
+/// A named plan of actions, one a step. Truth after every step and no nudge is teacher forcing: state and windows are always true.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Schedule {
     /// JSON key ("A_teacher", "B_periodic", "C_one_shot", "D_rollout", or the user's).
     pub name: String,
     /// One action for each step, `[n_steps]`.
     pub actions: Vec<StepAction>,
+    /// Pushes by hand, in the order of their steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nudges: Vec<Nudge>,
 }
 
 impl Schedule {
+    /// A plan without nudges.
+    pub fn of(name: &str, actions: Vec<StepAction>) -> Self {
+        Self { name: name.to_owned(), actions, nudges: Vec::new() }
+    }
+
     /// Mode A: state and window always true.
     pub fn teacher(n_steps: usize) -> Self {
-        Self { name: "A_teacher".into(), actions: vec![StepAction::Truth; n_steps] }
+        Self::of("A_teacher", vec![StepAction::Truth; n_steps])
     }
 
     /// True state after the given 1-based steps; the window keeps its predicted frames.
     pub fn inject_after(name: &str, steps: &[usize], n_steps: usize) -> Self {
         let action = |step| if steps.contains(&step) { StepAction::Truth } else { StepAction::Own };
-        Self { name: name.to_owned(), actions: (1..=n_steps).map(action).collect() }
+        Self::of(name, (1..=n_steps).map(action).collect())
     }
 
     /// Mode B: after steps 4, 8, 12.
@@ -54,7 +80,12 @@ impl Schedule {
 
     /// Whether every step is followed by the truth.
     pub fn is_teacher(&self) -> bool {
-        self.actions.iter().all(|&action| action == StepAction::Truth)
+        self.nudges.is_empty() && self.actions.iter().all(|&action| action == StepAction::Truth)
+    }
+
+    /// What the state is pushed by after a 1-based step.
+    pub(super) fn nudge(&self, step: usize) -> Option<&[f32]> {
+        self.nudges.iter().find(|n| n.step == step).map(|n| n.by.as_slice())
     }
 
     /// The same plan with the true state after every `every` steps besides.

@@ -13,6 +13,23 @@ pub fn splice(truth: &Latents, rolled: &Rollout, row: usize) -> Latents {
     Latents { values, dim: truth.dim, frame_rate_hz: truth.frame_rate_hz }
 }
 
+/// The true frames with the first `n_steps` rolled ones of segment `row` in their place: true prefix, rollout, true suffix, jump back and
+/// all. Rolled frames that are no numbers stay true, and are counted in the second value.
+pub fn splice_between(truth: &Latents, rolled: &Rollout, row: usize, n_steps: usize) -> (Latents, usize) {
+    let mut spliced = truth.clone();
+    let mut n_nonfinite = 0;
+    for step in 1..=n_steps.min(rolled.n_steps) {
+        let state = rolled.state(row, step);
+        let at = (rolled.segments[row].t0 + step - 1) * rolled.dim;
+        if state.iter().all(|v| v.is_finite()) {
+            spliced.values[at..at + rolled.dim].copy_from_slice(state);
+        } else {
+            n_nonfinite += 1;
+        }
+    }
+    (spliced, n_nonfinite)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +56,9 @@ mod tests {
         };
         assert_eq!(splice(&truth, &rolled, 0).values, [0.0, 10.0, 11.0, 12.0]);
         assert_eq!(splice(&truth, &rolled, 1).values, [0.0, 1.0, 20.0]);
+        let (between, n_nonfinite) = splice_between(&truth, &rolled, 0, 2);
+        assert_eq!((between.values.as_slice(), n_nonfinite), ([0.0, 10.0, 11.0, 3.0, 4.0].as_slice(), 0));
+        let (between, n_nonfinite) = splice_between(&truth, &rolled, 1, 3);
+        assert_eq!((between.values.as_slice(), n_nonfinite), ([0.0, 1.0, 20.0, 3.0, 22.0].as_slice(), 1));
     }
 }

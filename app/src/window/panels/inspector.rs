@@ -6,9 +6,8 @@ use driftscope_core::rollout::synthetic::Accumulation;
 use eframe::egui::{self, Slider};
 
 use super::definition_ui;
-use super::library::predictor_name;
-use crate::window::command::{Command, Commands, ExportFolder};
-use crate::window::session::Session;
+use crate::window::command::{Command, Commands, FigureOf};
+use crate::window::session::{Session, predictor_name};
 use crate::window::state::State;
 use crate::window::theme;
 
@@ -22,19 +21,24 @@ const REANCHOR: [Option<usize>; 5] = [None, Some(1), Some(2), Some(4), Some(8)];
 
 /// Draws the inspector.
 pub fn inspector_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    let Some(session) = &state.session else { return };
+    let Some(session) = state.session() else { return };
     egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         ui.strong("Rollout");
-        if let Some(predictor) = session.predictors.get(state.choice.predictor) {
+        if let Some(predictor) = session.predictors.get(state.choice().predictor) {
             ui.label(predictor_name(&predictor.info));
         }
         start_ui(ui, state, session, commands);
+        steps_ui(ui, state, session, commands);
         rule_ui(ui, state, commands);
         sliders_ui(ui, state, commands);
         reanchor_ui(ui, state, commands);
-        let changed = state.choice.config != RolloutConfig::default() || !state.choice.injected.is_empty();
+        let changed = state.choice().config != RolloutConfig::default() || !state.choice().painted.is_empty();
         if ui.add_enabled(changed, egui::Button::new("Reset rollout")).on_hover_text("All of the above as at first start").clicked() {
             commands.send(Command::ResetRollout);
+        }
+        let keep = ui.add_enabled(state.is_current(), egui::Button::new("Keep as branch"));
+        if keep.on_hover_text("Keep this rollout beside the live one, to be compared (B). A point pulled in the trajectory does the same").clicked() {
+            commands.send(Command::Branch { from: None, pull: None });
         }
         ui.separator();
         synthetic_ui(ui, state, commands);
@@ -53,19 +57,28 @@ fn row_ui(ui: &mut egui::Ui, name: &str, definition: &str, add: impl FnOnce(&mut
 }
 
 fn start_ui(ui: &mut egui::Ui, state: &State, session: &Session, commands: &mut Commands) {
-    let Some((first, last)) = session.start_range(state.choice.utterance, state.choice.predictor, state.choice.config.n_steps) else {
+    let Some((first, last)) = session.start_range(state.choice().utterance, state.choice().predictor, state.choice().config.n_steps) else {
         return;
     };
     row_ui(ui, "Start frame", "First predicted frame t0; the window before it is true. Drag it in the timeline, too.", |ui| {
-        let mut t0 = state.choice.t0;
+        let mut t0 = state.choice().t0;
         if ui.add(Slider::new(&mut t0, first..=last)).accessible_name("Start frame").changed() {
             commands.send(Command::SetStart(t0));
         }
     });
 }
 
+fn steps_ui(ui: &mut egui::Ui, state: &State, session: &Session, commands: &mut Commands) {
+    row_ui(ui, "Steps", "How many steps are rolled out, in all modes. Drag the end of the rollout in the timeline, too.", |ui| {
+        let mut n_steps = state.choice().config.n_steps;
+        if ui.add(Slider::new(&mut n_steps, 1..=session.most_steps)).accessible_name("Steps").changed() {
+            commands.send(Command::SetSteps(n_steps));
+        }
+    });
+}
+
 fn rule_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    let current = state.choice.config.rule;
+    let current = state.choice().config.rule;
     row_ui(ui, "Magnitude rule", "Which point of the predicted distribution the state advances by.", |ui| {
         ui.horizontal_wrapped(|ui| {
             for (rule, name, hint) in RULES {
@@ -78,7 +91,7 @@ fn rule_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
 }
 
 fn sliders_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    let config = &state.choice.config;
+    let config = state.choice().config;
     row_ui(ui, "α", "Factor on every predicted Δ before it moves the state; 1 leaves it as predicted.", |ui| {
         let mut alpha = config.alpha;
         if ui.add(Slider::new(&mut alpha, 0.0..=2.0).fixed_decimals(2).step_by(0.05)).accessible_name("Alpha").changed() {
@@ -107,7 +120,7 @@ fn reanchor_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
         ui.horizontal_wrapped(|ui| {
             for every in REANCHOR {
                 let name = every.map_or_else(|| "Never".to_owned(), |n| n.to_string());
-                let button = ui.selectable_label(every == state.choice.config.reanchor_every, &name);
+                let button = ui.selectable_label(every == state.choice().config.reanchor_every, &name);
                 if button.accessible_name(format!("Re-anchor {}", name.to_lowercase())).clicked() {
                     commands.send(Command::SetReanchor(every));
                 }
@@ -123,23 +136,29 @@ fn synthetic_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
             (Accumulation::Accumulated, "Accumulated", "Errors add up from frame 0, as in the audioEngram scripts."),
             (Accumulation::PerStep, "Per step", "Each step starts from the true frame before it."),
         ] {
-            if ui.selectable_label(value == state.choice.accumulation, name).on_hover_text(hint).clicked() {
+            if ui.selectable_label(value == state.choice().accumulation, name).on_hover_text(hint).clicked() {
                 commands.send(Command::SetAccumulation(value));
             }
         }
     });
+    row_ui(
+        ui,
+        "Angle off true",
+        "Every true Δ is turned by θ towards a seeded random direction orthogonal to it, its norm kept. Heard as the source \"Off\".",
+        |ui| {
+            let mut degrees = state.choice().angle_degrees;
+            let slider = Slider::new(&mut degrees, 0.0..=180.0).fixed_decimals(0).step_by(1.0).suffix("°");
+            if ui.add(slider).accessible_name("Angle off true").changed() {
+                commands.send(Command::SetAngle(degrees));
+            }
+        },
+    );
 }
 
 fn export_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
     ui.strong("Figure");
-    ui.horizontal_wrapped(|ui| {
-        let ready = state.is_current();
-        let export = ui.add_enabled(ready, egui::Button::new("Export figure"));
-        if export.on_hover_text("PNG, SVG and CSV of the curves into ./driftscope-figures (ctrl+E)").clicked() {
-            commands.send(Command::Export(ExportFolder::Default));
-        }
-        if ui.add_enabled(ready, egui::Button::new("Export to…")).on_hover_text("Choose the folder").clicked() {
-            commands.send(Command::Export(ExportFolder::Ask));
-        }
-    });
+    let export = ui.add_enabled(state.is_current(), egui::Button::new("Export figure"));
+    if export.on_hover_text("Width, text and lines as on paper; PNG, SVG, PDF and CSV (ctrl+E)").clicked() {
+        commands.send(Command::DraftFigure(FigureOf::Curves));
+    }
 }

@@ -2,89 +2,88 @@
 //!
 //! No panel writes state or computes a number. Every widget has an accessible name, which tests and screen readers use.
 
+mod compare;
 mod curves;
+mod dialogs;
+mod figure;
 mod inspector;
+mod jobs;
 mod library;
 mod marks;
+mod menu;
+mod palette;
 mod timeline;
 mod trajectory;
 mod transport;
 
-use eframe::egui::{self, Key, Modifiers};
+use eframe::egui::{self, Key};
 
+use super::actions::{actions, works_on_a_widget};
 use super::command::{Command, Commands};
 use super::drawing::Drawings;
-use super::source::Source;
+use super::layout::{Behavior, Layout, Pane};
 use super::state::{Notice, State};
 use super::theme;
 
+pub use compare::compare_ui;
 pub use curves::curves_ui;
+pub use figure::figure_ui;
 pub use inspector::inspector_ui;
+pub use jobs::jobs_ui;
 pub use library::library_ui;
+pub use palette::palette_ui;
 pub use timeline::timeline_ui;
 pub use trajectory::trajectory_ui;
 pub use transport::transport_ui;
 
+/// What the window says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct About<'a> {
+    /// Device of all computation.
+    pub device: &'a str,
+    /// Times of its own frames, and what draws them.
+    pub pace: String,
+}
+
 /// The whole window.
-pub fn window_ui(ui: &mut egui::Ui, state: &State, device: &str, drawings: &mut Drawings, commands: &mut Commands) {
-    egui::Panel::top("status").show(ui, |ui| status_ui(ui, state, device, commands));
-    if state.session.is_none() {
+pub fn window_ui(
+    ui: &mut egui::Ui,
+    state: &State,
+    about: &About<'_>,
+    layout: &mut Layout,
+    drawings: &mut Drawings,
+    commands: &mut Commands,
+) {
+    egui::Panel::top("status").show(ui, |ui| menu::status_ui(ui, state, about, commands));
+    if state.session().is_none() {
         egui::CentralPanel::default().show(ui, |ui| loading_ui(ui, state));
         return;
     }
     if let Some(notice) = &state.notice {
         egui::Panel::bottom("notice").show(ui, |ui| notice_ui(ui, notice, commands));
     }
-    egui::Panel::top("transport").exact_size(theme::TRANSPORT_HEIGHT).show(ui, |ui| transport_ui(ui, state, commands));
-    egui::Panel::left("library").default_size(theme::LIBRARY_WIDTH).show(ui, |ui| library_ui(ui, state, commands));
-    egui::Panel::right("inspector").default_size(theme::INSPECTOR_WIDTH).show(ui, |ui| inspector_ui(ui, state, commands));
+    egui::Panel::top("transport").show(ui, |ui| transport_ui(ui, state, commands));
+    if state.view.library {
+        egui::Panel::left("library").default_size(theme::LIBRARY_WIDTH).show(ui, |ui| library_ui(ui, state, commands));
+    }
+    if state.view.inspector {
+        egui::Panel::right("inspector").default_size(theme::INSPECTOR_WIDTH).show(ui, |ui| inspector_ui(ui, state, commands));
+    }
     egui::CentralPanel::default().show(ui, |ui| {
-        let height = ui.available_height();
-        let part = |ui: &mut egui::Ui, share: f32, draw: &mut dyn FnMut(&mut egui::Ui)| {
-            let size = egui::vec2(ui.available_width(), (height * share).min(ui.available_height()));
-            ui.allocate_ui(size, |ui| {
-                ui.set_min_size(size);
-                draw(ui);
-            });
+        let mut edited = false;
+        let draw = |ui: &mut egui::Ui, pane: Pane| match pane {
+            Pane::Timeline => timeline_ui(ui, state, drawings, commands),
+            Pane::Curves => curves_ui(ui, state, commands),
+            Pane::Trajectory => trajectory_ui(ui, state, drawings, commands),
+            Pane::Compare => compare_ui(ui, state, commands),
+            Pane::Jobs => jobs_ui(ui, state, commands),
         };
-        part(ui, theme::TIMELINE_SHARE, &mut |ui| timeline_ui(ui, state, drawings, commands));
-        part(ui, theme::CURVES_SHARE, &mut |ui| curves_ui(ui, state, commands));
-        part(ui, 1.0, &mut |ui| trajectory_ui(ui, state, drawings, commands));
+        layout.ui(&mut Behavior { draw, edited: &mut edited }, ui);
     });
-}
-
-fn status_ui(ui: &mut egui::Ui, state: &State, device: &str, commands: &mut Commands) {
-    ui.horizontal(|ui| {
-        let name = state.session.as_ref().map_or("", |s| s.name.as_str());
-        ui.heading("Driftscope");
-        ui.weak(name);
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            theme_ui(ui, state, commands);
-            ui.separator();
-            ui.small(&state.output).on_hover_text("Where sound goes");
-            ui.separator();
-            ui.small(speed(state, device)).on_hover_text("Device, and time from the last change to new curves");
-        });
-    });
-}
-
-fn speed(state: &State, device: &str) -> String {
-    match &state.rolled {
-        Some(rolled) if state.is_current() => format!("{device} · {:.0} ms", rolled.milliseconds),
-        _ => format!("{device} · computing"),
-    }
-}
-
-fn theme_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    use egui::ThemePreference as T;
-    let (next, name) = match state.theme {
-        T::System => (T::Dark, "Theme: system"),
-        T::Dark => (T::Light, "Theme: dark"),
-        T::Light => (T::System, "Theme: light"),
-    };
-    if ui.small_button(name).on_hover_text("Dark, light, or as the system").clicked() {
-        commands.send(Command::SetTheme(next));
-    }
+    commands.end_hover(state.hovered);
+    dialogs::dialogs_ui(ui.ctx(), state, commands);
+    figure_ui(ui.ctx(), state, drawings, commands);
+    palette_ui(ui.ctx(), state, commands);
 }
 
 fn loading_ui(ui: &mut egui::Ui, state: &State) {
@@ -96,7 +95,7 @@ fn loading_ui(ui: &mut egui::Ui, state: &State) {
 
 fn notice_ui(ui: &mut egui::Ui, notice: &Notice, commands: &mut Commands) {
     ui.horizontal_wrapped(|ui| {
-        if ui.small_button("×").on_hover_text("Dismiss").clicked() {
+        if ui.small_button("×").on_hover_text("Dismiss").accessible_name("Dismiss").clicked() {
             commands.send(Command::DismissNotice);
         }
         match notice {
@@ -107,38 +106,33 @@ fn notice_ui(ui: &mut egui::Ui, notice: &Notice, commands: &mut Commands) {
 }
 
 /// Turns keys into commands, except while text is edited.
-pub fn keys(ctx: &egui::Context, commands: &mut Commands) {
-    if ctx.text_edit_focused() {
+pub fn keys(ctx: &egui::Context, state: &State, commands: &mut Commands) {
+    let any = ctx.input(|i| i.events.iter().any(|e| matches!(e, egui::Event::Key { pressed: true, .. })));
+    if !any {
         return;
     }
-    const NUMBERS: [Key; 9] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
+    // What lies over the window takes the keys.
+    if state.palette.is_some() || state.quitting || state.naming.is_some() || ctx.text_edit_focused() {
+        let palette = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, Key::K);
+        if ctx.input_mut(|i| i.consume_shortcut(&palette)) {
+            commands.send(Command::TogglePalette);
+        }
+        return;
+    }
+    if state.keys && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::Escape)) {
+        commands.send(Command::ToggleKeys);
+    }
     let widget_focused = ctx.egui_wants_keyboard_input();
+    let mut actions: Vec<_> = actions(state).into_iter().filter(|a| a.enabled).filter_map(|a| Some((a.keys?, a.command))).collect();
+    // More modifiers first: ctrl+shift+Z must not be taken for ctrl+Z.
+    actions.sort_by_key(|(keys, _)| std::cmp::Reverse(usize::from(keys.modifiers.shift) + usize::from(keys.modifiers.command)));
     ctx.input_mut(|input| {
-        for (key, source) in NUMBERS.into_iter().zip(Source::ALL) {
-            if input.consume_key(Modifiers::NONE, key) {
-                commands.send(Command::Listen(source));
-            }
-        }
-        if input.consume_key(Modifiers::NONE, Key::L) {
-            commands.send(Command::ToggleLoop);
-        }
-        if input.consume_key(Modifiers::COMMAND, Key::E) {
-            commands.send(Command::Export(super::command::ExportFolder::Default));
-        }
-        // A focused slider or button has its own use for these.
-        if widget_focused {
-            return;
-        }
-        let mut key = |modifiers, key, command| {
-            if input.consume_key(modifiers, key) {
+        for (keys, command) in actions {
+            // A focused slider or button has its own use for some.
+            if (!widget_focused || works_on_a_widget(&keys)) && input.consume_shortcut(&keys) {
                 commands.send(command);
             }
-        };
-        key(Modifiers::NONE, Key::Space, Command::TogglePlay);
-        key(Modifiers::SHIFT, Key::ArrowLeft, Command::MoveCursorSec(-1.0));
-        key(Modifiers::SHIFT, Key::ArrowRight, Command::MoveCursorSec(1.0));
-        key(Modifiers::NONE, Key::ArrowLeft, Command::MoveCursor(-1));
-        key(Modifiers::NONE, Key::ArrowRight, Command::MoveCursor(1));
+        }
     });
 }
 

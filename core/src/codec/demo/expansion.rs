@@ -1,7 +1,7 @@
 //! Spectral expansion: what a narrow bottleneck blurs is sharpened by one power, at unchanged loudness.
 
 /// Frames on either side over which the level is kept, a quarter of a second each.
-const REACH: usize = 25;
+pub(super) const REACH: usize = 25;
 
 /// Raises magnitudes `[n_frames, n_bins]` to `power`, then restores the energy of each half second. Over a whole utterance the
 /// gain would depend on how much of it is decoded; over single frames, contrast in time would be lost.

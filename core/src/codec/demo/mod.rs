@@ -12,6 +12,8 @@ mod network;
 mod training;
 mod weights;
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::CodecError;
@@ -19,7 +21,7 @@ use crate::audio::stft::GriffinLim;
 use crate::audio::{self, AudioClip};
 use crate::latents::{CodecTag, Latents};
 use expansion::expand;
-use features::{Analysis, FIRST_SAMPLE, HOP_SAMPLES, PATCH, SAMPLE_RATE_HZ};
+use features::{Analysis, FIRST_SAMPLE, FRAME_HOP_SAMPLES, FRAMES_PER_LATENT, HOP_SAMPLES, PATCH, SAMPLE_RATE_HZ, WINDOW_SAMPLES};
 use weights::Weights;
 
 pub use config::DemoCodecConfig;
@@ -112,6 +114,45 @@ impl DemoCodec {
         expand(&mut magnitudes, config.network.n_bins, config.expansion);
         let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM, seed: PHASE_SEED };
         let samples = self.analysis.synthesis.griffin_lim(&magnitudes, FIRST_SAMPLE, n_frames * HOP_SAMPLES, griffin_lim);
+        Ok(AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ })
+    }
+
+    /// Frames before and after a changed one whose sound may change with it: the decoder's own past and one latent ahead, and on both
+    /// sides the stretch over which the level is kept.
+    pub fn reach(&self) -> [usize; 2] {
+        let level = expansion::REACH.div_ceil(FRAMES_PER_LATENT);
+        [1 + level, self.weights.header.config.network.decoder_past() + level]
+    }
+
+    /// [`Self::decode`] of frames near `changed`, the rest copied from `around`.
+    pub fn decode_between(&self, latents: &Latents, changed: Range<usize>, around: &AudioClip) -> Result<AudioClip, CodecError> {
+        let (n_frames, n_samples) = (latents.n_frames(), latents.n_frames() * HOP_SAMPLES);
+        let [before, after] = self.reach();
+        let (from, to) = (changed.start.saturating_sub(before), (changed.end + after).min(n_frames));
+        let mut samples = around.samples.clone();
+        samples.resize(n_samples, 0.0);
+        if from >= to || changed.is_empty() {
+            return Ok(AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ });
+        }
+        // With enough around it that the magnitudes of `from..to` and of the frames behind them are those of the whole.
+        let (first, last) = (from.saturating_sub(after), (to + before + 1).min(n_frames));
+        let near = Latents {
+            values: latents.values[first * latents.dim..last * latents.dim].to_vec(),
+            dim: latents.dim,
+            frame_rate_hz: latents.frame_rate_hz,
+        };
+        let config = &self.weights.header.config;
+        let n_bins = config.network.n_bins;
+        let mut magnitudes = self.magnitudes(&near)?;
+        expand(&mut magnitudes, n_bins, config.expansion);
+        // Frame f covers samples up to 160 (f + 1): those from `from` on touch the stretch, and three behind its end still do.
+        let overlap = WINDOW_SAMPLES / FRAME_HOP_SAMPLES - 1;
+        let frame = |latent: usize| (latent - first) * FRAMES_PER_LATENT * n_bins;
+        let end = (frame(to) + overlap * n_bins).min(magnitudes.len());
+        let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM, seed: PHASE_SEED };
+        let first_sample = FIRST_SAMPLE + (from * HOP_SAMPLES) as isize;
+        let free = from * HOP_SAMPLES..to * HOP_SAMPLES;
+        self.analysis.synthesis.griffin_lim_between(&magnitudes[frame(from)..end], first_sample, &mut samples, free, griffin_lim);
         Ok(AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ })
     }
 

@@ -58,6 +58,15 @@ impl Default for NetworkConfig {
     }
 }
 
+impl NetworkConfig {
+    /// Latents before its own on which a decoded latent's magnitudes depend.
+    pub(super) fn decoder_past(&self) -> usize {
+        let fine = self.n_fine_blocks * self.fine_kernel.saturating_sub(1);
+        let blocks = self.n_blocks * self.kernel.saturating_sub(1);
+        self.past_latents + if self.residual { blocks + fine.div_ceil(FRAMES_PER_LATENT) } else { 0 }
+    }
+}
+
 /// Encoder and decoder.
 #[derive(Module, Debug)]
 pub(super) struct Vae {

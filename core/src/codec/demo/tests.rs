@@ -221,3 +221,63 @@ fn patches_hold_eight_frames_of_eighty_bands() {
     let loudest = frame.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|p| p.0);
     assert_eq!(loudest, Some(27));
 }
+
+#[test]
+fn a_changed_latent_reaches_no_further_than_said() {
+    let codec = DemoCodec::embedded().unwrap();
+    let latents = codec.encode(&vowel(3.2, 120.0, 1)).unwrap();
+    let config = &codec.header().config;
+    let expanded = |latents: &Latents| {
+        let mut magnitudes = codec.magnitudes(latents).unwrap();
+        expand(&mut magnitudes, config.network.n_bins, config.expansion);
+        magnitudes
+    };
+    let at = 18;
+    let mut changed = latents.clone();
+    changed.values[at * codec.dim()..(at + 1) * codec.dim()].iter_mut().for_each(|z| *z = 1.0 - *z);
+    let (a, b) = (expanded(&latents), expanded(&changed));
+    let per_latent = a.len() / latents.n_frames();
+    // Sums of the level are kept from the start on, so far away they agree but for their last digits.
+    let differs = |t: usize| (t * per_latent..(t + 1) * per_latent).any(|i| (a[i] - b[i]).abs() > 1e-4 * a[i].abs() + 1e-9);
+    let [before, after] = codec.reach();
+    let touched: Vec<usize> = (0..latents.n_frames()).filter(|t| differs(*t)).collect();
+    assert!(touched.iter().all(|t| (at - before..=at + after).contains(t)), "{touched:?}, said {before} before and {after} after {at}");
+    assert!(touched.contains(&(at - 1)) && touched.contains(&(at + 2)), "{touched:?}");
+}
+
+#[test]
+fn a_stretch_decoded_in_place_leaves_the_rest_alone_and_fits_in() {
+    let codec = DemoCodec::embedded().unwrap();
+    let truth = codec.encode(&vowel(4.0, 120.0, 1)).unwrap();
+    let around = codec.decode(&truth).unwrap();
+    let other = codec.encode(&vowel(4.0, 170.0, 2)).unwrap();
+    let changed = 24..28;
+    let mut spliced = truth.clone();
+    let values = changed.start * truth.dim..changed.end * truth.dim;
+    spliced.values[values.clone()].copy_from_slice(&other.values[values]);
+    let placed = codec.decode_between(&spliced, changed.clone(), &around).unwrap();
+    let [before, after] = codec.reach();
+    let (from, to) = ((changed.start - before) * HOP_SAMPLES, (changed.end + after) * HOP_SAMPLES);
+    assert_eq!(bits(&placed.samples[..from]), bits(&around.samples[..from]));
+    assert_eq!(bits(&placed.samples[to..]), bits(&around.samples[to..]));
+    assert_ne!(placed.samples[from..to], around.samples[from..to]);
+    // As near to the wanted magnitudes as decoding all of it, in the whole stretch and at both of its seams.
+    let config = &codec.header().config;
+    let mut wanted = codec.magnitudes(&spliced).unwrap();
+    expand(&mut wanted, config.network.n_bins, config.expansion);
+    let whole = codec.decode(&spliced).unwrap();
+    let distance = |clip: &AudioClip, latents: Range<usize>| {
+        let found = codec.analysis.synthesis.magnitudes(&clip.samples, FIRST_SAMPLE, wanted.len() / config.network.n_bins);
+        let bins = latents.start * FRAMES_PER_LATENT * config.network.n_bins..latents.end * FRAMES_PER_LATENT * config.network.n_bins;
+        let square = |x: f32| f64::from(x).powi(2);
+        let error: f64 = bins.clone().map(|i| square(found[i] - wanted[i])).sum();
+        (error / bins.map(|i| square(wanted[i])).sum::<f64>()).sqrt()
+    };
+    let (from, to) = (changed.start - before, changed.end + after);
+    for (place, stretch) in [("stretch", from..to), ("first seam", from - 1..from + 1), ("second seam", to - 1..to + 1)] {
+        let (in_place, of_whole) = (distance(&placed, stretch.clone()), distance(&whole, stretch));
+        assert!(in_place < 1.25 * of_whole + 0.02, "{place}: {in_place:.3}, decoding all of it {of_whole:.3}");
+    }
+    // Nothing changed, nothing touched.
+    assert_eq!(bits(&codec.decode_between(&truth, 3..3, &around).unwrap().samples), bits(&around.samples));
+}

@@ -1,0 +1,335 @@
+//! Work that takes longer than a moment: opening stores, adding recordings and checkpoints, fits. Each job has its own thread.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use driftscope_core::audio::{self, AudioClip};
+use driftscope_core::context::CorpusUtterance;
+use driftscope_core::job::{Cancel, JobCtx, Progress, ProgressEvent};
+use driftscope_core::latents::Store;
+use driftscope_core::predict::{Predictor, PredictorConfig, PredictorKind, fit_predictor};
+use driftscope_core::run::{Ending, Environment, Registry};
+use serde::{Deserialize, Serialize};
+
+use super::session::{Ground, Session, predictor_name};
+use super::worker::{Delivery, Desk};
+use crate::open;
+
+/// What a job does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Task {
+    /// Open another store.
+    OpenStore {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// Add a checkpoint to an open store.
+    AddPredictor {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Index into the open stores.
+        store: usize,
+    },
+    /// Encode a recording and add it to an open store.
+    AddAudio {
+        /// The recording.
+        path: PathBuf,
+        /// Index into the open stores.
+        store: usize,
+    },
+    /// Train a predictor on an open store.
+    Fit(FitDraft),
+}
+
+/// A fit as it is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitDraft {
+    /// Index into the open stores.
+    pub store: usize,
+    /// Family.
+    pub kind: PredictorKind,
+    /// Horizon k.
+    pub horizon: usize,
+    /// Hidden width.
+    pub hidden_dim: usize,
+    /// Optimizer steps.
+    pub max_steps: u64,
+    /// Checkpoint to write; the state to resume from lies beside it.
+    pub out: PathBuf,
+}
+
+impl FitDraft {
+    /// As it is offered at first: small enough for two cores.
+    pub fn first(state: &super::state::State) -> Self {
+        let (store, name) = (state.choice().store, state.session().map_or("store", |s| s.name.as_str()));
+        let folder = open::data_folder().join("predictors").join(name);
+        let mut fit =
+            Self { store, kind: PredictorKind::Mdn, horizon: 1, hidden_dim: 256, max_steps: 2_000, out: folder.join("predictor") };
+        fit.rename();
+        fit
+    }
+
+    /// Names the checkpoint after what is fitted, beside those that are there.
+    pub fn rename(&mut self) {
+        let stem = format!("{:?}-k{}", self.kind, self.horizon).to_lowercase();
+        let names = std::iter::once(stem.clone()).chain((2..).map(|n: u64| format!("{stem}-{n}")));
+        let mut files = names.map(|name| self.out.with_file_name(format!("{name}.safetensors")));
+        if let Some(free) = files.find(|file| !file.exists() && !file.with_added_extension("state").exists()) {
+            self.out = free;
+        }
+    }
+
+    /// The settings as the command line has them.
+    pub fn config(&self) -> PredictorConfig {
+        let Self { kind, horizon, hidden_dim, max_steps, .. } = *self;
+        PredictorConfig { kind, horizon, hidden_dim, max_steps, ..PredictorConfig::default() }
+    }
+}
+
+impl Task {
+    /// A few words for the list.
+    pub fn title(&self) -> String {
+        let name = |path: &Path| path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        match self {
+            Self::OpenStore { path } => format!("Open {}", name(path)),
+            Self::AddPredictor { path, .. } => format!("Add predictor {}", name(path)),
+            Self::AddAudio { path, .. } => format!("Encode {}", name(path)),
+            Self::Fit(fit) => format!("Fit {:?} k={}", fit.kind, fit.horizon),
+        }
+    }
+
+    /// What a stopped one leaves behind lets it go on.
+    pub fn resumes(&self) -> bool {
+        matches!(self, Self::Fit(_))
+    }
+}
+
+/// How a job stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Its thread works.
+    Running,
+    /// It ended well.
+    Done,
+    /// It ended with this sentence.
+    Failed,
+    /// The user stopped it.
+    Stopped,
+}
+
+/// One job as the window shows it.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Never used twice.
+    pub id: u64,
+    /// What it does.
+    pub task: Task,
+    /// How it stands.
+    pub status: Status,
+    /// Newest report.
+    pub progress: Option<ProgressEvent>,
+    /// What it said, line by line.
+    pub log: Vec<String>,
+    /// When its thread started.
+    pub started: Instant,
+    /// Units done when it was first heard of, and when: what a rate is taken from (a resumed fit does not begin at 0).
+    pub first: Option<(Instant, u64)>,
+}
+
+impl Job {
+    /// A job that begins now.
+    pub fn new(id: u64, task: Task) -> Self {
+        Self { id, task, status: Status::Running, progress: None, log: Vec::new(), started: Instant::now(), first: None }
+    }
+
+    /// A fit that an earlier session left unfinished.
+    pub fn left(id: u64, task: Task) -> Self {
+        let log = vec!["left unfinished by the session before; resume goes on where it was".into()];
+        Self { status: Status::Stopped, log, ..Self::new(id, task) }
+    }
+
+    /// Units a second since it was first heard of.
+    pub fn rate(&self) -> Option<f64> {
+        let (since, from) = self.first?;
+        let done = self.progress.as_ref()?.done.checked_sub(from)?;
+        let elapsed = since.elapsed().as_secs_f64();
+        (done > 0 && elapsed > 0.0).then(|| done as f64 / elapsed)
+    }
+
+    /// Seconds until it ends, at its rate so far.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let progress = self.progress.as_ref()?;
+        Some(progress.total?.saturating_sub(progress.done) as f64 / self.rate()?)
+    }
+
+    /// Share that is done.
+    pub fn share(&self) -> Option<f32> {
+        let progress = self.progress.as_ref()?;
+        let total = progress.total.filter(|t| *t > 0)?;
+        Some((progress.done as f64 / total as f64) as f32)
+    }
+}
+
+/// What a job hands in.
+#[derive(Debug)]
+pub struct JobEvent {
+    /// Which job.
+    pub id: u64,
+    /// What happened.
+    pub change: JobChange,
+}
+
+/// What happened to a job.
+#[derive(Debug)]
+pub enum JobChange {
+    /// It got further.
+    Progress(ProgressEvent),
+    /// It ended, with one sentence.
+    Ended(Status, String, Option<Outcome>),
+}
+
+/// What a job made.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Another store.
+    Session(Arc<Session>),
+    /// A predictor for an open store, with its reference lines where they change.
+    Predictor(usize, Box<Predictor>, Option<Arc<Ground>>),
+    /// An utterance for an open store.
+    Utterance(usize, CorpusUtterance, AudioClip),
+}
+
+/// Starts and stops the threads.
+#[derive(Debug)]
+pub struct Runner {
+    desk: Desk,
+    ctx: JobCtx,
+    registry: Option<Registry>,
+    running: BTreeMap<u64, (Cancel, std::thread::JoinHandle<()>)>,
+}
+
+impl Runner {
+    /// Jobs run on `ctx`'s device and are recorded in `registry`.
+    pub fn new(desk: Desk, ctx: JobCtx, registry: Option<Registry>) -> Self {
+        Self { desk, ctx, registry, running: BTreeMap::new() }
+    }
+
+    /// Starts a job's thread.
+    pub fn start(&mut self, id: u64, task: Task, sessions: &[Arc<Session>]) {
+        let (desk, cancel) = (self.desk.clone(), Cancel::default());
+        let reports = self.desk.clone();
+        let progress = Progress::new(move |event| reports.deliver(Delivery::Job(JobEvent { id, change: JobChange::Progress(event) })));
+        let ctx = JobCtx { cancel: cancel.clone(), progress, ..self.ctx.clone() };
+        let (sessions, registry, told) = (sessions.to_vec(), self.registry.clone(), self.desk.clone());
+        let work = move || {
+            let change = ended(&task, &ctx, work(&task, &ctx, &sessions, registry.as_ref()));
+            desk.deliver(Delivery::Job(JobEvent { id, change }));
+        };
+        match std::thread::Builder::new().name("job".into()).spawn(work) {
+            Ok(thread) => drop(self.running.insert(id, (cancel, thread))),
+            Err(error) => {
+                let change = JobChange::Ended(Status::Failed, format!("no thread could be started: {error}"), None);
+                told.deliver(Delivery::Job(JobEvent { id, change }));
+            }
+        }
+    }
+
+    /// Asks a job to stop.
+    pub fn stop(&mut self, id: u64) {
+        if let Some((cancel, _)) = self.running.get(&id) {
+            cancel.cancel();
+        }
+    }
+}
+
+impl Drop for Runner {
+    /// A fit writes its state before it stops, and is given the time for it.
+    fn drop(&mut self) {
+        self.running.values().for_each(|(cancel, _)| cancel.cancel());
+        for (_, (_, thread)) in std::mem::take(&mut self.running) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn ended(task: &Task, ctx: &JobCtx, result: anyhow::Result<(String, Outcome)>) -> JobChange {
+    match result {
+        Ok((said, outcome)) => JobChange::Ended(Status::Done, said, Some(outcome)),
+        Err(_) if ctx.cancel.check().is_err() => {
+            let kept = if task.resumes() { "; what was done is kept, and resume goes on from there" } else { "" };
+            JobChange::Ended(Status::Stopped, format!("{}: stopped{kept}.", task.title()), None)
+        }
+        Err(error) => JobChange::Ended(Status::Failed, format!("{}: {error:#}", task.title()), None),
+    }
+}
+
+fn work(task: &Task, ctx: &JobCtx, sessions: &[Arc<Session>], registry: Option<&Registry>) -> anyhow::Result<(String, Outcome)> {
+    let session = |store: usize| sessions.get(store).context("that store is not open any more");
+    match task {
+        Task::OpenStore { path } => {
+            let store = Store::open(path)?;
+            let opened = Session::prepare(ctx, open::material(&store, &[], ctx)?)?;
+            let said = format!("Opened {}: {} utterances.", opened.name, opened.corpus.utterances.len());
+            Ok((said, Outcome::Session(Arc::new(opened))))
+        }
+        Task::AddPredictor { path, store } => {
+            let session = session(*store)?;
+            let predictor = Predictor::load(path, &ctx.device)?;
+            if let Some(why) = open::mismatch(&predictor, &session.corpus) {
+                anyhow::bail!("{} {why}", path.display());
+            }
+            let said = format!("Added {} to {}.", predictor_name(&predictor.info), session.name);
+            let ground = session.ground_with(&predictor)?;
+            Ok((said, Outcome::Predictor(*store, Box::new(predictor), ground)))
+        }
+        Task::AddAudio { path, store } => {
+            let session = session(*store)?;
+            ctx.progress.report("Encoding", 0, None, "");
+            let clip = audio::read(path)?;
+            let id = path.file_stem().map_or_else(|| "recording".into(), |stem| stem.to_string_lossy().into_owned());
+            let utterance = session.encode(&id, &clip)?;
+            let said = format!("Added {id}, {:.1} s, to {}.", clip.duration_sec(), session.name);
+            Ok((said, Outcome::Utterance(*store, utterance, clip)))
+        }
+        Task::Fit(fit) => {
+            let session = session(fit.store)?;
+            let title = format!("fit {}", serde_json::to_value(fit.kind)?.as_str().unwrap_or("predictor"));
+            let config = serde_json::json!({ "window": true, "fit": fit, "config": fit.config(), "seed": ctx.seed });
+            // A registry that cannot be written costs the record, not the work.
+            let run = registry.and_then(|r| r.start(&title, &config, &Environment::current(&format!("{:?}", ctx.device))).ok());
+            let result = train(fit, ctx, session);
+            if let Some(run) = run {
+                let ending = match &result {
+                    Ok(_) => Ending::Completed,
+                    Err(_) if ctx.cancel.check().is_err() => Ending::Stopped,
+                    Err(error) => Ending::Failed(format!("{error:#}")),
+                };
+                let _ = run.finish(&ending, serde_json::json!({ "checkpoint": fit.out }));
+            }
+            let predictor = result?;
+            let said = format!("Fitted {} on {}: {}", predictor_name(&predictor.info), session.name, fit.out.display());
+            let ground = session.ground_with(&predictor)?;
+            Ok((said, Outcome::Predictor(fit.store, Box::new(predictor), ground)))
+        }
+    }
+}
+
+/// Trains, saves, and loads what was saved: what is used is what lies in the file.
+fn train(fit: &FitDraft, ctx: &JobCtx, session: &Session) -> anyhow::Result<Predictor> {
+    if let Some(folder) = fit.out.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+    }
+    let state = fit.out.with_added_extension("state");
+    let predictor = fit_predictor(ctx, &session.corpus, &fit.config(), Some(&state))?;
+    predictor.save(&fit.out)?;
+    match std::fs::remove_file(&state) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("{}: cannot be removed", state.display()));
+        }
+        _ => {}
+    }
+    Ok(Predictor::load(&fit.out, &ctx.device)?)
+}
