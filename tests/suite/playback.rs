@@ -213,7 +213,7 @@ fn play_to_alsa(folder: &Path) {
     player.play();
     wait_for_sound(&folder.join("second.raw"));
     assert_eq!(player.glitches(), 0);
-    // What has no end, no default and no name is said in one sentence, and nothing on standard error.
+    // What cannot be had is said in one sentence, and ALSA says nothing on standard error.
     let _ = player.reopen(&OutputChoice::Device("alsa:nothing".to_owned()));
     assert!(player.notice().is_some_and(|notice| notice.contains("alsa:nothing")));
     let _ = player.reopen(&OutputChoice::Default);
@@ -235,7 +235,7 @@ fn say(line: &str) {
     eprintln!("{line}");
 }
 
-/// ALSA's null device behind files that get whatever is played; the default is a card that does not exist.
+/// ALSA's null device behind files that get whatever is played; the default is a device that ALSA complains about.
 fn alsa_config(folder: &Path) -> String {
     let file = |name: &str| {
         let path = folder.join(name).display().to_string();
@@ -243,6 +243,6 @@ fn alsa_config(folder: &Path) -> String {
             "pcm.{name}_file {{ type file  slave.pcm \"null\"  file \"{path}.raw\"  format \"raw\"  hint {{ show on  description \"a file\" }} }}\n"
         )
     };
-    let default = "pcm.!default { type hw  card 31 }\n";
+    let default = "pcm.!default { type plug  slave.pcm \"nowhere\" }\n";
     format!("</usr/share/alsa/alsa.conf>\n{}{}{default}", file("first"), file("second"))
 }
