@@ -1,10 +1,14 @@
-//! Sound as samples: reading, writing, resampling, and short-time spectra.
+//! Sound as samples: reading, writing, resampling, loudness, and short-time spectra.
 //!
 //! Everything is mono `f32` in [-1, 1]; several channels are averaged on reading. Playing is `playback`'s, judging `perceive`'s.
 
 mod clip;
+mod loudness;
 mod read;
 pub mod stft;
+mod write;
 
 pub use clip::{AudioClip, AudioError};
-pub use read::{read, read_bytes, resample, write_wav};
+pub use loudness::{loudness_lufs, peak};
+pub use read::{read, read_bytes, resample};
+pub use write::write_wav;

@@ -1,4 +1,4 @@
-//! Files to clips and back.
+//! Files to clips.
 //!
 //! Reading is strict: a file that ends early or cannot be decoded to its end is refused, because half an utterance with the name of
 //! a whole one would spoil every number made from it.
@@ -18,7 +18,6 @@ use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptio
 use symphonia::core::meta::MetadataOptions;
 
 use super::{AudioClip, AudioError};
-use crate::disk;
 
 /// Block of the resampler in samples of the lower rate: its anti-aliasing filter is that long.
 const RESAMPLER_BLOCK: usize = 1024;
@@ -55,29 +54,8 @@ pub fn resample(clip: &AudioClip, sample_rate_hz: u32) -> Result<AudioClip, Audi
     Ok(AudioClip { samples: output.take_data(), sample_rate_hz })
 }
 
-/// Writes 32-bit float mono WAV, beside and renamed.
-pub fn write_wav(path: &Path, clip: &AudioClip) -> Result<(), AudioError> {
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate: clip.sample_rate_hz, bits_per_sample: 32, sample_format: hound::SampleFormat::Float };
-    disk::write_beside(path, |file| {
-        let mut writer = hound::WavWriter::new(file, spec).map_err(io_error)?;
-        for &sample in &clip.samples {
-            writer.write_sample(sample).map_err(io_error)?;
-        }
-        writer.finalize().map_err(io_error)
-    })
-    .map_err(|source| AudioError::Io { path: path.into(), source })
-}
-
 fn greatest_common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
-
-fn io_error(error: hound::Error) -> io::Error {
-    match error {
-        hound::Error::IoError(error) => error,
-        other => io::Error::other(other),
-    }
 }
 
 fn decode<'s>(source: Box<dyn MediaSource + 's>, path: &Path) -> Result<AudioClip, AudioError> {
@@ -159,15 +137,6 @@ mod tests {
 
     fn spec(channels: u16, sample_rate: u32, bits_per_sample: u16) -> hound::WavSpec {
         hound::WavSpec { channels, sample_rate, bits_per_sample, sample_format: hound::SampleFormat::Int }
-    }
-
-    #[test]
-    fn float_wav_comes_back_to_the_bit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new folder/a.wav");
-        let clip = AudioClip { samples: vec![0.0, 0.25, -1.5, f32::MIN_POSITIVE], sample_rate_hz: 24_000 };
-        write_wav(&path, &clip).unwrap();
-        assert_eq!(read(&path).unwrap(), clip);
     }
 
     #[test]

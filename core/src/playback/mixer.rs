@@ -7,11 +7,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cpal::{FromSample, Sample};
+
 /// Length of every crossfade. Linear, because the sources are near-identical: an equal-power fade would swell by 3 dB.
 pub const FADE_SEC: f64 = 0.010;
 
 /// Changes that may overlap within one fade; further ones wait for the oldest to end.
 const MAX_LAYERS: usize = 8;
+
+/// The last value below full scale: +1 itself is beyond what integer samples hold, and 24-bit ones wrap around there.
+const HIGHEST: f32 = 1.0 - f32::EPSILON / 2.0;
 
 /// How many published scenes may wait for the callback.
 pub(super) const INBOX_CAPACITY: usize = 64;
@@ -103,17 +108,27 @@ impl Mixer {
         Self { inbox, layers, fade, progress }
     }
 
-    /// Fills `out` with the next mono samples and tells the player where it is.
+    /// Fills `out` with the next mono samples, as they are, and tells the player where it is.
     pub fn render(&mut self, out: &mut [f32]) {
-        self.render_with(out.len(), |index, sample| out[index] = sample);
+        self.take_newest();
+        for sample in out {
+            *sample = self.next_sample();
+        }
+        self.tell_progress();
     }
 
-    /// Hands the next `n_samples` to `sink(index, sample)`, for outputs with several channels or other formats.
-    pub(super) fn render_with(&mut self, n_samples: usize, mut sink: impl FnMut(usize, f32)) {
+    /// Fills `out` as a device wants it: frames of `n_channels`, the same sound on each, in its sample format. Clipped to full scale,
+    /// and silent where a sample is no number: decoded states that have drifted may be anything, and this goes to ears.
+    pub fn render_interleaved<T: Sample + FromSample<f32>>(&mut self, out: &mut [T], n_channels: usize) {
         self.take_newest();
-        for index in 0..n_samples {
-            sink(index, self.next_sample());
+        for frame in out.chunks_exact_mut(n_channels.max(1)) {
+            let sample = self.next_sample();
+            frame.fill(T::from_sample(if sample.is_finite() { sample.clamp(-1.0, HIGHEST) } else { 0.0 }));
         }
+        self.tell_progress();
+    }
+
+    fn tell_progress(&self) {
         if let Some(top) = self.layers.last() {
             self.progress.publish(top.position, top.scene.seek.id);
         }

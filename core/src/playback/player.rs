@@ -2,161 +2,147 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::mixer::{INBOX_CAPACITY, Mixer, Progress, Scene, Seek, fade_samples};
-use super::output::{self, Candidate, Health, Output, OutputChoice};
+use super::health::Health;
+use super::line::Line;
+use super::mixer::{Mixer, Scene, Seek, fade_samples};
+use super::output::{OutputConfig, SILENT_RATE_HZ};
 
-/// Holds the sources and steers one output. Every method returns at once; nothing waits for the device.
+/// Holds the sources and steers one output. Only opening an output takes time; everything else returns at once.
 ///
 /// Times are seconds from the start of the material, snapped to whole samples of [`Player::rate_hz`].
 #[derive(Debug)]
 pub struct Player {
     // First, so that the callback has ended before the scenes it may hold are dropped.
-    output: Output,
-    output_name: String,
-    notice: Option<String>,
-    rate_hz: u32,
+    line: Line,
+    health: Arc<Health>,
     sources: Vec<Source>,
     selected: usize,
     playing: bool,
     muted: bool,
     loop_samples: Option<Range<usize>>,
     seek: Seek,
-    outbox: rtrb::Producer<Arc<Scene>>,
     /// The newest scene found the outbox full and must be sent again.
     unsent: bool,
     /// Every scene that the mixer may still hold, so that it is freed here and not in the callback.
     sent: Vec<Arc<Scene>>,
-    progress: Arc<Progress>,
-    health: Arc<Health>,
+}
+
+/// Whether the sources still fit the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "at a new rate every source is silent until it is given again"]
+pub enum Reopened {
+    /// They do, and sound on.
+    SameRate,
+    /// Every source is silence of its length until it is given again ([`Player::replace`]) at the new [`Player::rate_hz`].
+    NewRate,
 }
 
 #[derive(Debug)]
 struct Source {
     samples: Arc<[f32]>,
-    gain: f32,
+    gain_db: f64,
 }
 
-/// A mixer and the ends of its wires.
-struct Wires {
-    mixer: Mixer,
-    outbox: rtrb::Producer<Arc<Scene>>,
-    first: Arc<Scene>,
-    progress: Arc<Progress>,
-}
-
-fn wire(rate_hz: u32, position: usize) -> Wires {
-    let (outbox, inbox) = rtrb::RingBuffer::new(INBOX_CAPACITY);
-    let progress = Arc::new(Progress::default());
-    let seek = Seek { id: 0, position };
-    let first = Arc::new(Scene { samples: [].into(), gain: 0.0, length: position, loop_samples: None, playing: false, seek });
-    let mixer = Mixer::new(inbox, Arc::clone(&first), rate_hz, Arc::clone(&progress));
-    Wires { mixer, outbox, first, progress }
+impl Default for Source {
+    fn default() -> Self {
+        Self { samples: [].into(), gain_db: 0.0 }
+    }
 }
 
 impl Player {
     /// Opens an output. Never fails: when the choice cannot be had, time passes in silence and [`Player::notice`] says why.
-    pub fn open(choice: &OutputChoice) -> Self {
+    pub fn open(config: impl Into<OutputConfig>) -> Self {
         let health = Arc::new(Health::default());
-        let failure = match choice {
-            OutputChoice::Silent => None,
-            OutputChoice::Default | OutputChoice::Device(_) => match Self::open_device(choice, &health) {
-                Ok(player) => return player,
-                Err(reason) => Some(reason),
-            },
-        };
-        let rate_hz = output::silent_rate_hz();
-        let wires = wire(rate_hz, 0);
-        let Wires { mixer, outbox, first, progress } = wires;
-        let (output, failure) = match output::start_silent(mixer, rate_hz) {
-            Ok(output) => (output, failure),
-            Err(error) => (Output::ByHand, Some(format!("no thread could be started: {error}"))),
-        };
-        let notice =
-            failure.map(|reason| format!("No sound device could be opened ({}); playing in silence.", reason.trim_end_matches('.')));
-        Self::assemble(output, "no sound device".to_owned(), rate_hz, (outbox, first, progress), health, notice)
+        Self::assemble(Line::open(&config.into(), 0.0, SILENT_RATE_HZ, &health), health)
     }
 
     /// A player whose samples the caller pulls from the [`Mixer`] by hand: for tests and for rendering what would be heard to a file.
     pub fn by_hand(rate_hz: u32) -> (Self, Mixer) {
-        let Wires { mixer, outbox, first, progress } = wire(rate_hz, 0);
-        let health = Arc::new(Health::default());
-        (Self::assemble(Output::ByHand, "by hand".to_owned(), rate_hz, (outbox, first, progress), health, None), mixer)
+        let (line, mixer) = Line::by_hand(rate_hz, 0.0);
+        (Self::assemble(line, Arc::default()), mixer)
     }
 
-    fn open_device(choice: &OutputChoice, health: &Arc<Health>) -> Result<Self, String> {
-        let candidate = Candidate::find(choice)?;
-        let rate_hz = candidate.rate_hz();
-        let mut ends = None;
-        let output = candidate.start(
-            || {
-                let Wires { mixer, outbox, first, progress } = wire(rate_hz, 0);
-                ends = Some((outbox, first, progress));
-                mixer
-            },
-            health,
-        )?;
-        let ends = ends.ok_or("the device took no mixer")?;
-        Ok(Self::assemble(output, candidate.name, rate_hz, ends, Arc::clone(health), None))
-    }
-
-    fn assemble(
-        output: Output,
-        output_name: String,
-        rate_hz: u32,
-        (outbox, first, progress): (rtrb::Producer<Arc<Scene>>, Arc<Scene>, Arc<Progress>),
-        health: Arc<Health>,
-        notice: Option<String>,
-    ) -> Self {
+    fn assemble(line: Line, health: Arc<Health>) -> Self {
         Self {
-            output,
-            output_name,
-            notice,
-            rate_hz,
+            line,
+            health,
             sources: Vec::new(),
             selected: 0,
             playing: false,
             muted: false,
             loop_samples: None,
             seek: Seek::default(),
-            outbox,
             unsent: false,
-            sent: vec![first],
-            progress,
-            health,
+            sent: Vec::new(),
         }
+    }
+
+    /// Moves to another output, or to the same one again. Sources, selection, position, loop, gains, mute and playing stay as they
+    /// are, and the sound fades in there; nothing sounds until it is open. Never fails, as [`Player::open`]; the silent output
+    /// keeps the rate.
+    pub fn reopen(&mut self, config: impl Into<OutputConfig>) -> Reopened {
+        let position_sec = self.position_sec();
+        let rate_hz = self.rate_hz();
+        // Some devices can be opened only once: the old one is closed before the new one is opened.
+        self.line = Line::by_hand(rate_hz, position_sec).0;
+        self.health.renew();
+        let line = Line::open(&config.into(), position_sec, rate_hz, &self.health);
+        self.connect(line, position_sec)
+    }
+
+    /// Goes on at `position_sec` through another line.
+    fn connect(&mut self, line: Line, position_sec: f64) -> Reopened {
+        let (old_hz, new_hz) = (self.rate_hz(), line.rate_hz);
+        self.line = line;
+        if new_hz != old_hz {
+            let rescaled = |n: usize| (n as f64 * f64::from(new_hz) / f64::from(old_hz)).round() as usize;
+            for source in &mut self.sources {
+                source.samples = vec![0.0; rescaled(source.samples.len())].into();
+            }
+            self.loop_samples = self.loop_samples.take().and_then(|r| self.valid_loop(rescaled(r.start)..rescaled(r.end)));
+        }
+        // The new mixer knows no seek yet, and it has not told where it is.
+        self.seek.id = 0;
+        self.jump(self.sample_at(position_sec));
+        self.publish();
+        if new_hz == old_hz { Reopened::SameRate } else { Reopened::NewRate }
     }
 
     /// Samples per second that every source must have ([`super::at_rate`]).
     pub fn rate_hz(&self) -> u32 {
-        self.rate_hz
+        self.line.rate_hz
     }
 
     /// The device, for people.
     pub fn output_name(&self) -> &str {
-        &self.output_name
+        &self.line.name
     }
 
-    /// One sentence when the sound goes elsewhere than asked.
+    /// One sentence when the sound goes elsewhere than asked, or through another buffer.
     pub fn notice(&self) -> Option<&str> {
-        self.notice.as_deref()
+        self.line.notice.as_deref()
     }
 
-    /// Underruns and other glitches that the device has reported.
+    /// Frames that the device asks for at a time, as it reports them; `None` without a device, or when it does not say.
+    pub fn buffer_frames(&self) -> Option<u32> {
+        self.line.buffer_frames
+    }
+
+    /// Underruns and other glitches that devices have reported since the player was made.
     pub fn glitches(&self) -> u64 {
-        self.health.glitches.load(Ordering::Relaxed)
+        self.health.glitches()
     }
 
-    /// Seconds between rendering a sample and hearing it, as the device reports it.
+    /// Seconds between rendering a sample and hearing it, as the device reports it; 0 without one.
     pub fn latency_sec(&self) -> f64 {
-        self.health.latency_us.load(Ordering::Relaxed) as f64 * 1e-6
+        self.health.latency_sec()
     }
 
     /// Replaces all sources (each at [`Player::rate_hz`]; shorter ones end in silence). Stops at the start, forgets the loop,
     /// keeps the selection where there is such a source, and sets every gain to 0 dB.
     pub fn load(&mut self, sources: Vec<Arc<[f32]>>) {
-        self.sources = sources.into_iter().map(|samples| Source { samples, gain: 1.0 }).collect();
+        self.sources = sources.into_iter().map(|samples| Source { samples, gain_db: 0.0 }).collect();
         if self.selected >= self.sources.len() {
             self.selected = 0;
         }
@@ -166,13 +152,21 @@ impl Player {
         self.publish();
     }
 
-    /// New content for one source, heard without a gap when it sounds. An index beyond the sources does nothing.
+    /// Forgets every source.
+    pub fn clear(&mut self) {
+        self.load(Vec::new());
+    }
+
+    /// New content for one source, heard without a gap when it sounds. Sources may come one by one: an index beyond them makes the
+    /// ones in between, silent, and empty content silences one again.
     pub fn replace(&mut self, index: usize, samples: Arc<[f32]>) {
-        let Some(source) = self.sources.get_mut(index) else { return };
-        source.samples = samples;
+        let old_length = self.length();
+        self.slot(index).samples = samples;
         let length = self.length();
-        self.loop_samples = self.loop_samples.take().and_then(|range| self.valid_loop(range.start..range.end.min(length)));
-        self.publish();
+        if index == self.selected || length != old_length {
+            self.loop_samples = self.loop_samples.take().and_then(|range| self.valid_loop(range.start..range.end.min(length)));
+            self.publish();
+        }
     }
 
     /// Makes one source the one that is heard. Choosing the sounding one fades too, so that the fade is no cue in a blind test.
@@ -193,12 +187,17 @@ impl Player {
         self.sources.len()
     }
 
-    /// Loudness of one source; 0 dB leaves it as it is.
+    /// Level of one source; 0 dB leaves it as it is. An index beyond the sources makes silent ones up to it.
     pub fn set_gain_db(&mut self, index: usize, gain_db: f64) {
-        if let Some(source) = self.sources.get_mut(index) {
-            source.gain = 10.0_f64.powf(gain_db / 20.0) as f32;
+        self.slot(index).gain_db = gain_db;
+        if index == self.selected {
             self.publish();
         }
+    }
+
+    /// The level that was set; 0 dB where there is no such source.
+    pub fn gain_db(&self, index: usize) -> f64 {
+        self.sources.get(index).map_or(0.0, |source| source.gain_db)
     }
 
     /// Master mute.
@@ -241,12 +240,12 @@ impl Player {
 
     /// Where the sound is. Right after a seek this is the new place, though the device may not have followed yet.
     pub fn position_sec(&self) -> f64 {
-        self.position() as f64 / f64::from(self.rate_hz)
+        self.position() as f64 / f64::from(self.rate_hz())
     }
 
     /// Length of the longest source.
     pub fn length_sec(&self) -> f64 {
-        self.length() as f64 / f64::from(self.rate_hz)
+        self.length() as f64 / f64::from(self.rate_hz())
     }
 
     /// Repeats a region, seamlessly (its end fades into its start) and with a period exact to the sample; `None` plays on to the end.
@@ -263,14 +262,14 @@ impl Player {
 
     /// The region as it is repeated.
     pub fn loop_sec(&self) -> Option<Range<f64>> {
-        let rate = f64::from(self.rate_hz);
+        let rate = f64::from(self.rate_hz());
         self.loop_samples.as_ref().map(|r| r.start as f64 / rate..r.end as f64 / rate)
     }
 
     /// Call once a frame: moves to the silent output when the device went away (and says so in [`Player::notice`]), and sends again
     /// what the device had no room for.
     pub fn poll(&mut self) {
-        if self.health.lost.swap(false, Ordering::Relaxed) {
+        if self.health.is_lost() {
             self.fall_silent();
         } else if self.unsent {
             self.publish();
@@ -278,23 +277,25 @@ impl Player {
     }
 
     fn fall_silent(&mut self) {
-        let position = self.position();
-        let Wires { mixer, outbox, first, progress } = wire(self.rate_hz, position);
-        self.output = match output::start_silent(mixer, self.rate_hz) {
-            Ok(output) => output,
-            Err(_) => Output::ByHand,
-        };
-        self.notice = Some(format!("The sound device \"{}\" went away; playing in silence.", self.output_name));
-        "no sound device".clone_into(&mut self.output_name);
-        (self.outbox, self.progress) = (outbox, progress);
-        self.sent.push(first);
-        self.seek.id = 0;
-        self.jump(position);
-        self.publish();
+        let (position_sec, rate_hz) = (self.position_sec(), self.rate_hz());
+        let notice = format!("The sound device \"{}\" went away; playing in silence.", self.line.name);
+        self.line = Line::by_hand(rate_hz, position_sec).0;
+        // Only now: up to here the old device may still report its loss.
+        self.health.renew();
+        // The rate is the same, so no source has to be given again.
+        let _ = self.connect(Line::silent(rate_hz, position_sec, Some(notice)), position_sec);
+    }
+
+    /// The source of that index, made where there is none.
+    fn slot(&mut self, index: usize) -> &mut Source {
+        if index >= self.sources.len() {
+            self.sources.resize_with(index + 1, Source::default);
+        }
+        &mut self.sources[index]
     }
 
     fn position(&self) -> usize {
-        let (position, obeyed) = self.progress.read();
+        let (position, obeyed) = self.line.progress.read();
         if obeyed == self.seek.id { position } else { self.seek.position }
     }
 
@@ -304,12 +305,12 @@ impl Player {
 
     fn sample_at(&self, time_sec: f64) -> usize {
         // A float to integer cast saturates: negative and NaN times are the start.
-        ((time_sec * f64::from(self.rate_hz)).round() as usize).min(self.length())
+        ((time_sec * f64::from(self.rate_hz())).round() as usize).min(self.length())
     }
 
     fn valid_loop(&self, range: Range<usize>) -> Option<Range<usize>> {
         let length = self.length();
-        let shortest = 2 * fade_samples(self.rate_hz);
+        let shortest = 2 * fade_samples(self.rate_hz());
         if length < shortest {
             return None;
         }
@@ -324,7 +325,7 @@ impl Player {
     fn publish(&mut self) {
         self.sent.retain(|scene| Arc::strong_count(scene) > 1);
         let (samples, gain) = match self.sources.get(self.selected) {
-            Some(source) => (Arc::clone(&source.samples), if self.muted { 0.0 } else { source.gain }),
+            Some(source) => (Arc::clone(&source.samples), if self.muted { 0.0 } else { linear(source.gain_db) }),
             None => ([].into(), 0.0),
         };
         let scene = Arc::new(Scene {
@@ -335,11 +336,15 @@ impl Player {
             playing: self.playing,
             seek: self.seek,
         });
-        self.unsent = self.outbox.push(Arc::clone(&scene)).is_err();
+        self.unsent = self.line.outbox.push(Arc::clone(&scene)).is_err();
         if !self.unsent {
             self.sent.push(scene);
         }
     }
+}
+
+fn linear(gain_db: f64) -> f32 {
+    10.0_f64.powf(gain_db / 20.0) as f32
 }
 
 #[cfg(test)]

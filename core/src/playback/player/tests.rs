@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Mixer, OutputChoice, Player};
+use cpal::{ErrorKind, I24};
+
+use super::super::output::OutputChoice;
+use super::{Line, Mixer, Player, Reopened};
 
 const RATE_HZ: u32 = 1000;
 const FADE: usize = 10;
@@ -86,6 +89,22 @@ fn a_switch_to_itself_changes_no_bit() {
     assert_eq!(pull(&mut mixer, 40), a[20..60]);
 }
 
+/// What does not sound may change at any time, also within a fade, and no bit of the fade tells.
+#[test]
+fn what_is_not_heard_leaves_no_trace() {
+    let sources = || vec![ramp(0.0, 200), ramp(1000.0, 200)];
+    let (mut player, mut mixer) = sounding(sources());
+    player.select(1);
+    let mut out = pull(&mut mixer, 4);
+    player.replace(0, ramp(-5.0, 200));
+    player.replace(7, ramp(-5.0, 200));
+    player.set_gain_db(0, -20.0);
+    out.extend(pull(&mut mixer, 40));
+    let (mut undisturbed, mut its_mixer) = sounding(sources());
+    undisturbed.select(1);
+    assert_eq!(out, pull(&mut its_mixer, 44));
+}
+
 #[test]
 fn a_switch_within_a_fade_does_not_jump() {
     let sources = vec![constant(0.0, 400), constant(1.0, 400), constant(-1.0, 400)];
@@ -113,6 +132,44 @@ fn a_loop_has_an_exact_period_and_a_faded_seam() {
     pull(&mut mixer, 30);
     player.set_loop_sec(None);
     assert_eq!(pull(&mut mixer, 100), a[70..170], "without the loop it plays on, and only the loop had changed");
+}
+
+/// Sources that differ by a constant sound the same but for that constant, through fades in, seams and the silence after the shorter:
+/// every weight of every fade is the same for all of them, so no seam tells which one sounds.
+#[test]
+fn the_seam_is_the_same_for_all_sources() {
+    let looped = |selected: usize| {
+        let (mut player, mut mixer) = Player::by_hand(RATE_HZ);
+        player.load(vec![constant(1.0, 300), constant(2.0, 300), ramp(1.0, 300), ramp(1.0, 80)]);
+        player.select(selected);
+        player.set_loop_sec(Some(0.040..0.100));
+        player.play();
+        pull(&mut mixer, 400)
+    };
+    let (ones, long, short) = (looped(0), looped(2), looped(3));
+    close(&looped(1), &ones.iter().map(|x| x * 2.0).collect::<Vec<_>>());
+    close(&ones[..FADE], &crossfaded(&[0.0; FADE], &[1.0; FADE]));
+    assert_eq!(ones[FADE..], [1.0; 400 - FADE], "a seam in a constant cannot be heard");
+    assert_eq!(short[..80], long[..80]);
+    assert_eq!(short[80..100], [0.0; 20]);
+    close(&short[100..110], &crossfaded(&[0.0; FADE], &ramp(41.0, FADE)));
+    assert_eq!(short[110..140], long[110..140]);
+}
+
+#[test]
+fn a_switch_across_the_seam_keeps_the_counter() {
+    let (a, b) = (ramp(0.0, 300), ramp(1000.0, 300));
+    let (mut player, mut mixer) = sounding(vec![Arc::clone(&a), Arc::clone(&b)]);
+    player.set_loop_sec(Some(0.040..0.100));
+    pull(&mut mixer, 75);
+    player.select(1);
+    let out = pull(&mut mixer, 85);
+    // The switch is half done when the seam comes at 5; from there on b's end fades into b's start over what is left of a.
+    let switched = crossfaded(&a[95..180], &b[95..180]);
+    close(&out[..5], &switched[..5]);
+    close(&out[5..65], &crossfaded(&switched[5..65], &b[40..100]));
+    assert_eq!(out[15..65], b[50..100]);
+    close(&out[65..85], &crossfaded(&b[100..120], &b[40..60]));
 }
 
 #[test]
@@ -172,10 +229,30 @@ fn replacing_the_sounding_source_leaves_no_gap() {
     player.replace(0, Arc::clone(&b));
     close(&pull(&mut mixer, 30), &crossfaded(&a[20..50], &b[20..50]));
     player.replace(1, constant(7.0, 200));
-    player.replace(9, constant(9.0, 200));
     assert_eq!(pull(&mut mixer, 20), b[..20], "what does not sound is not heard");
     player.select(1);
     assert_eq!(pull(&mut mixer, 30)[29], 7.0);
+}
+
+#[test]
+fn sources_come_one_by_one() {
+    let (mut player, mut mixer) = sounding(vec![constant(0.5, 100)]);
+    player.set_gain_db(12, -6.0);
+    player.replace(10, constant(0.25, 300));
+    assert_eq!((player.n_sources(), player.length_sec()), (13, 0.3));
+    assert_eq!([player.gain_db(0), player.gain_db(10), player.gain_db(12), player.gain_db(99)], [0.0, 0.0, -6.0, 0.0]);
+    assert_eq!(pull(&mut mixer, 20), [0.5; 20], "what sounds is not disturbed");
+    player.select(10);
+    assert_eq!(pull(&mut mixer, 20)[FADE..], [0.25; FADE]);
+    player.select(5);
+    assert_eq!(pull(&mut mixer, 20)[FADE..], [0.0; FADE], "a slot in between is silent");
+    player.clear();
+    assert_eq!((player.n_sources(), player.selected(), player.length_sec(), player.is_playing()), (0, 0, 0.0, false));
+    pull(&mut mixer, 20);
+    player.replace(2, constant(0.75, 100));
+    player.select(2);
+    player.play();
+    assert_eq!(pull(&mut mixer, 20)[FADE..], [0.75; FADE]);
 }
 
 #[test]
@@ -245,15 +322,100 @@ fn the_silent_output_lets_time_pass() {
 fn a_lost_device_is_told_and_time_goes_on() {
     let (mut player, mut mixer) = sounding(vec![ramp(0.0, 1000)]);
     pull(&mut mixer, 30);
-    player.health.lost.store(true, std::sync::atomic::Ordering::Relaxed);
+    player.health.failed(ErrorKind::DeviceNotAvailable);
     player.poll();
-    assert!(player.notice().unwrap().contains("went away"), "{:?}", player.notice());
+    assert_eq!(player.notice(), Some("The sound device \"by hand\" went away; playing in silence."));
     assert!(player.is_playing());
     let start = std::time::Instant::now();
     while player.position_sec() <= 0.050 && start.elapsed().as_secs() < 10 {
         std::thread::yield_now();
     }
     assert!(player.position_sec() > 0.050);
+    assert_eq!(player.reopen(&OutputChoice::Silent), Reopened::SameRate);
+    assert_eq!(player.notice(), None, "the user has chosen silence");
+    player.poll();
+    assert_eq!(player.notice(), None, "one loss is told once");
+}
+
+/// A looping player on source 1 at sample 60, with a gain, about to move to another output.
+fn moving() -> (Player, Vec<Arc<[f32]>>) {
+    let sources = vec![ramp(0.0, 200), ramp(1.0, 300), Arc::from([])];
+    let (mut player, mut mixer) = sounding(sources.clone());
+    player.select(1);
+    player.set_gain_db(1, 20.0 * 2.0_f64.log10());
+    player.set_loop_sec(Some(0.040..0.100));
+    pull(&mut mixer, 40);
+    assert_eq!(player.position_sec(), 0.060);
+    (player, sources)
+}
+
+#[test]
+fn another_output_at_the_same_rate_goes_on_at_the_same_sample() {
+    let (mut player, sources) = moving();
+    let (line, mut mixer) = Line::by_hand(RATE_HZ, 0.060);
+    assert_eq!(player.connect(line, 0.060), Reopened::SameRate);
+    assert_eq!((player.position_sec(), player.selected(), player.is_playing()), (0.060, 1, true));
+    assert_eq!((player.loop_sec(), player.gain_db(1)), (Some(0.040..0.100), 20.0 * 2.0_f64.log10()));
+    let out = pull(&mut mixer, 100);
+    let doubled: Vec<f32> = sources[1].iter().map(|x| x * 2.0).collect();
+    close(&out[..40], &crossfaded(&[0.0; 40], &doubled[60..100]));
+    close(&out[40..100], &crossfaded(&doubled[100..160], &doubled[40..100]));
+}
+
+#[test]
+fn another_output_at_another_rate_waits_for_the_sources() {
+    let (mut player, _) = moving();
+    let (line, mut mixer) = Line::by_hand(2 * RATE_HZ, 0.060);
+    assert_eq!(player.connect(line, 0.060), Reopened::NewRate);
+    assert_eq!((player.rate_hz(), player.position_sec(), player.length_sec()), (2 * RATE_HZ, 0.060, 0.300));
+    assert_eq!((player.n_sources(), player.selected(), player.loop_sec()), (3, 1, Some(0.040..0.100)));
+    assert_eq!(pull(&mut mixer, 60), [0.0; 60], "nothing sounds at the wrong speed");
+    assert_eq!((player.is_playing(), player.position_sec()), (true, 0.090), "but time passes");
+    let source = ramp(1.0, 600);
+    player.replace(1, Arc::clone(&source));
+    let doubled: Vec<f32> = source.iter().map(|x| x * 2.0).collect();
+    let out = pull(&mut mixer, 140);
+    assert!(out[..20].iter().all(|x| *x <= 2.0 * 201.0));
+    close(&out[40..140], &doubled[100..200]);
+}
+
+#[test]
+fn reopening_in_silence_keeps_the_rate_and_the_place() {
+    let (mut player, _) = moving();
+    player.pause();
+    assert_eq!(player.reopen(&OutputChoice::Device("alsa:no-such-device".to_owned())), Reopened::SameRate);
+    assert!(player.notice().is_some_and(|notice| notice.contains("no-such-device")), "{:?}", player.notice());
+    assert_eq!((player.rate_hz(), player.position_sec(), player.is_playing()), (RATE_HZ, 0.060, false));
+    assert_eq!((player.buffer_frames(), player.latency_sec()), (None, 0.0));
+    player.play();
+    assert!(player.is_playing());
+}
+
+/// Full scale, its end, beyond it, and no numbers, as each format holds them.
+#[test]
+fn every_format_of_a_device() {
+    fn formatted<T: cpal::Sample + cpal::FromSample<f32> + Default>(samples: &[f32]) -> Vec<T> {
+        let (mut player, mut mixer) = Player::by_hand(RATE_HZ);
+        player.load(vec![std::iter::repeat_n(0.0, FADE).chain(samples.iter().copied()).collect()]);
+        player.play();
+        let mut out = vec![T::default(); 2 * (FADE + samples.len())];
+        mixer.render_interleaved(&mut out, 2);
+        assert_eq!(player.position_sec(), (FADE + samples.len()) as f64 / f64::from(RATE_HZ));
+        out.split_off(2 * FADE)
+    }
+    let samples = [0.0, 0.5, -1.0, 1.0, -9.0, 9.0, f32::NAN, f32::NEG_INFINITY];
+    let both = |x: [i32; 8]| x.into_iter().flat_map(|x| [x, x]).collect::<Vec<_>>();
+    let wide = |x: Vec<i16>| x.into_iter().map(i32::from).collect::<Vec<_>>();
+    let highest = 1.0 - f32::EPSILON / 2.0;
+    let floats = [0.0, 0.5, -1.0, highest, -1.0, highest, 0.0, 0.0];
+    assert_eq!(formatted::<f32>(&samples), floats.into_iter().flat_map(|x| [x, x]).collect::<Vec<_>>());
+    assert_eq!(wide(formatted::<i16>(&samples)), both([0, 16_384, -32_768, 32_767, -32_768, 32_767, 0, 0]));
+    assert_eq!(
+        formatted::<I24>(&samples).into_iter().map(I24::inner).collect::<Vec<_>>(),
+        both([0, 4_194_304, -8_388_608, 8_388_607, -8_388_608, 8_388_607, 0, 0])
+    );
+    assert_eq!(formatted::<u8>(&samples).into_iter().map(i32::from).collect::<Vec<_>>(), both([128, 192, 0, 255, 0, 255, 128, 128]));
+    assert_eq!(formatted::<i32>(&samples)[6..10], [i32::MAX - 127, i32::MAX - 127, i32::MIN, i32::MIN]);
 }
 
 #[test]
