@@ -42,16 +42,16 @@ pub(crate) fn material(store: &Store, checkpoints: &[PathBuf], job: &JobCtx) -> 
 }
 
 /// The checkpoints that were asked for, which must fit; or those in `predictors/` beside the store that do.
-fn predictors(store: &Store, checkpoints: &[PathBuf], corpus: &Corpus, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
+fn predictors(store: &Store, asked: &[PathBuf], corpus: &Corpus, job: &JobCtx) -> anyhow::Result<Vec<Predictor>> {
     let beside = store.path().parent().unwrap_or(Path::new("")).join("predictors");
-    let folders = if checkpoints.is_empty() && beside.is_dir() { vec![beside] } else { checkpoints.to_vec() };
+    let folders = if asked.is_empty() && beside.is_dir() { vec![beside] } else { asked.to_vec() };
     let mut found = Vec::new();
     for folder in folders {
         for path in checkpoints(&folder)? {
             let predictor = Predictor::load(&path, &job.device)?;
             match mismatch(&predictor, corpus) {
                 None => found.push(predictor),
-                Some(why) if !checkpoints.is_empty() => anyhow::bail!("{} {why}", path.display()),
+                Some(why) if !asked.is_empty() => anyhow::bail!("{} {why}", path.display()),
                 Some(_) => {}
             }
         }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftscope::window::command::{Command, Commands, ExportFolder};
+use driftscope::window::command::{Command, Commands, FigureOf};
 use driftscope::window::curves::{Line, Metric, table_steps};
 use driftscope::window::drawing::Drawings;
 use driftscope::window::panels;
@@ -14,13 +14,15 @@ use driftscope::window::session::{Material, Session};
 use driftscope::window::source::Source;
 use driftscope::window::state::{Effect, Notice, SoundState, State};
 use driftscope::window::theme;
-use driftscope::window::worker::{Delivery, Sound, Worker};
+use driftscope::window::view::Basis;
+use driftscope::window::worker::{Delivery, Sound, Wish, Worker};
 use driftscope_core::audio::AudioClip;
 use driftscope_core::context::{Pairs, Side, Slice};
 use driftscope_core::diagnose::toy::{Toy, toy_corpus};
 use driftscope_core::engine::{DeviceChoice, open_device};
 use driftscope_core::job::JobCtx;
 use driftscope_core::predict::{Baselines, MagnitudeRule, Predictor, Ridge};
+use driftscope_core::rollout::StepAction;
 use eframe::egui;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -45,6 +47,7 @@ fn material(ctx: &JobCtx) -> Material {
     ];
     Material {
         name: "toy".into(),
+        path: None,
         corpus,
         clips: Vec::new(),
         codec: None,
@@ -55,7 +58,7 @@ fn material(ctx: &JobCtx) -> Material {
 }
 
 fn worker() -> Worker {
-    Worker::start(ctx(), Box::new(|ctx| Ok(material(ctx))), 48_000, || {}).unwrap()
+    Worker::start(ctx(), Box::new(|ctx| Ok(material(ctx))), || {}).unwrap()
 }
 
 /// Takes in deliveries until `done`.
@@ -64,7 +67,7 @@ fn serve(state: &mut State, worker: &mut Worker, done: impl Fn(&State) -> bool) 
         let delivery = worker.wait(Duration::from_secs(20)).expect("the worker answers");
         for effect in state.receive(delivery) {
             if effect == Effect::Compute {
-                worker.compute(state.generation, state.choice.clone());
+                worker.compute(state.wish());
             }
         }
         assert!(!matches!(state.notice, Some(Notice::Problem(_))), "{:?}", state.notice);
@@ -95,7 +98,8 @@ fn asked(
 }
 
 fn whole(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    panels::window_ui(ui, state, "CPU", &mut Drawings::default(), commands);
+    let about = panels::About { device: "CPU", ..Default::default() };
+    panels::window_ui(ui, state, &about, &mut state.layout.clone(), &mut Drawings::default(), commands);
 }
 
 fn tone(state: &State, source: Source, hz: f32) -> Sound {
@@ -105,9 +109,9 @@ fn tone(state: &State, source: Source, hz: f32) -> Sound {
     let picture = picture(&clip);
     Sound {
         source,
-        utterance: state.choice.utterance,
-        generation: state.generation,
-        accumulation: state.choice.accumulation,
+        basis: Basis::of(source, &state.view, state.choice()).unwrap(),
+        loudness_lufs: Some(-20.0),
+        peak: 0.5,
         for_player: clip.samples.as_slice().into(),
         difference: Some(difference(&clip, &clip, &picture, &picture)),
         clip,
@@ -120,8 +124,8 @@ fn a_first_start_ends_complete() {
     let (state, _worker) = ready();
     let rolled = state.rolled.as_ref().unwrap();
     assert_eq!(rolled.plots.len(), Metric::ALL.len());
-    let session = state.session.as_ref().unwrap();
-    let chosen = &session.corpus.utterances[state.choice.utterance];
+    let session = state.session().unwrap();
+    let chosen = &session.corpus.utterances[state.choice().utterance];
     assert_eq!(chosen.side, Side::Eval, "what opens first was seen by no fit");
     for plot in &rolled.plots {
         for line in [Line::Teacher, Line::Periodic, Line::OneShot, Line::Free, Line::Live] {
@@ -139,11 +143,11 @@ fn a_first_start_ends_complete() {
 fn every_setting_reaches_the_rollout() {
     let (mut state, mut worker) = ready();
     let before = Arc::clone(state.rolled.as_ref().unwrap());
-    for command in [Command::SetAlpha(0.5), Command::SetReanchor(Some(4)), Command::ToggleInjection(2), Command::SetStart(20)] {
+    for command in [Command::SetAlpha(0.5), Command::SetReanchor(Some(4)), Command::Paint { step: 2, action: StepAction::Truth }, Command::SetStart(20)] {
         let shown = Arc::clone(state.rolled.as_ref().unwrap());
         assert_eq!(state.apply(command.clone()), [Effect::Compute], "{command:?}");
         assert!(!state.is_current(), "what is on screen is of before {command:?}");
-        worker.compute(state.generation, state.choice.clone());
+        worker.compute(state.wish());
         serve(&mut state, &mut worker, State::is_current);
         assert_ne!(state.rolled.as_ref().unwrap().live.states, shown.live.states, "{command:?}");
     }
@@ -156,7 +160,7 @@ fn results_of_another_utterance_or_generation_are_not_shown() {
     let (mut state, _worker) = ready();
     let old = Arc::clone(state.rolled.as_ref().unwrap());
     let sound = Arc::new(tone(&state, Source::Rollout, 440.0));
-    let other = (state.choice.utterance + 2) % 8;
+    let other = (state.choice().utterance + 2) % 8;
     state.apply(Command::ChooseUtterance(other));
     state.receive(Delivery::Rolled(old));
     state.receive(Delivery::Sound(sound));
@@ -168,10 +172,13 @@ fn a_rollout_sounds_only_with_its_own_curves() {
     let (mut state, mut worker) = ready();
     // The toy has no codec; what is tested is the pairing, so a session with one is pretended by the sound alone.
     let sound = Arc::new(tone(&state, Source::Rollout, 440.0));
-    let belongs = |state: &State| state.rolled.as_ref().is_some_and(|r| r.generation == sound.generation);
+    let belongs = |state: &State| {
+        let shown = &state.rolled.as_ref().unwrap().choice;
+        Basis::of(Source::Rollout, &state.view, shown).unwrap() == sound.basis
+    };
     assert!(belongs(&state));
     state.apply(Command::SetAlpha(0.3));
-    worker.compute(state.generation, state.choice.clone());
+    worker.compute(state.wish());
     serve(&mut state, &mut worker, State::is_current);
     assert!(!belongs(&state));
     let SoundState::Absent(reason) = state.sound(Source::Rollout) else { panic!("there is no decoder") };
@@ -182,11 +189,11 @@ fn a_rollout_sounds_only_with_its_own_curves() {
 fn the_cursor_snaps_to_frames_and_steps() {
     let (mut state, _worker) = ready();
     state.apply(Command::SetStep(5));
-    assert_eq!((state.cursor_step(), state.cursor_frame()), (Some(5), state.choice.t0 + 4));
+    assert_eq!((state.cursor_step(), state.cursor_frame()), (Some(5), state.choice().t0 + 4));
     state.apply(Command::MoveCursor(-1));
     assert_eq!(state.cursor_step(), Some(4));
     state.apply(Command::MoveCursorSec(1.0));
-    assert_eq!(state.cursor_frame(), state.choice.t0 + 3 + 13, "one second is 12.5 frames, rounded");
+    assert_eq!(state.cursor_frame(), state.choice().t0 + 3 + 13, "one second is 12.5 frames, rounded");
     state.apply(Command::SetCursor(10_000));
     assert_eq!(state.cursor_frame(), 59);
     state.apply(Command::MoveCursor(-1_000));
@@ -198,9 +205,10 @@ fn listening_remembers_the_source_before() {
     let mut state = State::default();
     state.apply(Command::Listen(Source::Slow75));
     state.apply(Command::Listen(Source::Truth));
-    assert_eq!((state.source, state.compared), (Source::Truth, Source::Slow75), "the truth is compared with the last other source");
+    let view = &state.view;
+    assert_eq!((view.source, view.compared), (Source::Truth, Source::Slow75), "the truth is compared with the last other source");
     state.apply(Command::SwapSource);
-    assert_eq!((state.source, state.previous), (Source::Slow75, Source::Truth));
+    assert_eq!((state.view.source, state.view.previous), (Source::Slow75, Source::Truth));
 }
 
 #[test]
@@ -215,8 +223,8 @@ fn panels_ask_by_name() {
         ("Climatology k=1", Command::ChoosePredictor(1)),
         ("toy-003 · 4.8 s", Command::ChooseUtterance(3)),
         ("Curve Null", Command::ToggleLine(Line::Null)),
-        ("Step 3, own", Command::ToggleInjection(3)),
-        ("Export figure", Command::Export(ExportFolder::Default)),
+        ("Step 3, own", Command::Paint { step: 3, action: StepAction::Truth }),
+        ("Export figure", Command::DraftFigure(FigureOf::Curves)),
         ("Theme: system", Command::SetTheme(egui::ThemePreference::Dark)),
     ];
     for (name, command) in cases {
@@ -237,7 +245,7 @@ fn plots_say_their_numbers() {
         assert!(description.contains("D rollout final") && description.contains("Live final"), "{description}");
         harness.get_by_label(&description);
     }
-    let t0 = state.choice.t0;
+    let t0 = state.choice().t0;
     harness.get_by_label(&format!("Start at frame {t0}"));
     harness.get_by_label_contains("Timeline of toy-");
     assert_eq!(harness.query_all_by_label_contains("Trajectory in PC").count(), 2);
@@ -245,8 +253,9 @@ fn plots_say_their_numbers() {
 
 #[test]
 fn keys_are_commands() {
+    let (state, _worker) = ready();
     let mut harness =
-        Harness::builder().build_ui_state(|ui, commands: &mut Commands| panels::keys(ui.ctx(), commands), Commands::default());
+        Harness::builder().build_ui_state(|ui, commands: &mut Commands| panels::keys(ui.ctx(), &state, commands), Commands::default());
     use egui::{Key, Modifiers};
     for (modifiers, key, command) in [
         (Modifiers::NONE, Key::Space, Command::TogglePlay),
@@ -254,7 +263,7 @@ fn keys_are_commands() {
         (Modifiers::NONE, Key::ArrowRight, Command::MoveCursor(1)),
         (Modifiers::SHIFT, Key::ArrowLeft, Command::MoveCursorSec(-1.0)),
         (Modifiers::NONE, Key::L, Command::ToggleLoop),
-        (Modifiers::COMMAND, Key::E, Command::Export(ExportFolder::Default)),
+        (Modifiers::COMMAND, Key::E, Command::DraftFigure(FigureOf::Curves)),
     ] {
         harness.key_press_modifiers(modifiers, key);
         harness.run_steps(2);
@@ -276,7 +285,7 @@ fn sound_is_drawn_and_the_window_survives_any_size() {
 #[test]
 fn a_failed_load_is_one_sentence() {
     let (mut state, worker) =
-        (State::default(), Worker::start(ctx(), Box::new(|_| anyhow::bail!("demo.zarr: no such store")), 48_000, || {}).unwrap());
+        (State::default(), Worker::start(ctx(), Box::new(|_| anyhow::bail!("demo.zarr: no such store")), || {}).unwrap());
     state.receive(worker.wait(Duration::from_secs(10)).unwrap());
     assert_eq!(state.notice, Some(Notice::Problem("demo.zarr: no such store".into())));
     let draw = |ui: &mut egui::Ui, commands: &mut Commands| whole(ui, &state, commands);
@@ -288,15 +297,16 @@ fn a_failed_load_is_one_sentence() {
 
 #[test]
 fn a_worker_that_breaks_off_says_so_and_lives() {
-    let mut worker = Worker::start(ctx(), Box::new(|ctx| Ok(material(ctx))), 48_000, || {}).unwrap();
+    let mut worker = Worker::start(ctx(), Box::new(|ctx| Ok(material(ctx))), || {}).unwrap();
     let mut state = State::default();
     serve(&mut state, &mut worker, State::is_current);
-    let mut broken = state.choice.clone();
-    broken.t0 = usize::MAX / 2;
-    worker.compute(state.generation + 1, broken);
+    let mut broken = state.wish();
+    broken.view.choice.t0 = usize::MAX / 2;
+    broken.generation += 1;
+    worker.compute(broken);
     let Some(Delivery::Notice(Notice::Problem(sentence))) = worker.wait(Duration::from_secs(10)) else { panic!("no notice") };
     assert!(!sentence.is_empty());
-    worker.compute(state.generation + 2, state.choice.clone());
+    worker.compute(Wish { generation: state.generation + 2, ..state.wish() });
     assert!(matches!(worker.wait(Duration::from_secs(10)), Some(Delivery::Rolled(_))), "the next request is served");
 }
 

@@ -1,9 +1,9 @@
 //! `evaluate`: teacher-forced metrics at each predictor's horizon, with nulls and robust tails.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use driftscope_core::context::Corpus;
 use driftscope_core::diagnose::{EvaluateConfig, Evaluation, evaluate};
 use driftscope_core::predict::Predictor;

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use driftscope_core::context::{Corpus, Pairs, Side, Slice};
+use driftscope_core::context::Corpus;
 use driftscope_core::diagnose::{InjectionConfig, InjectionReport, ReferenceConfig, StepReport, inject, references};
 use driftscope_core::figure::{self, Provenance};
-use driftscope_core::predict::{Baselines, Predictor};
+use driftscope_core::predict::Predictor;
 use driftscope_core::rollout::{Schedule, Segment, SegmentConfig, read_starts, sample_segments};
 use serde_json::json;
 

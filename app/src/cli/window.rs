@@ -1,18 +1,12 @@
 //! No command: the window, or, where there is no display, the demo without one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
-use driftscope_core::audio::{self, AudioClip};
-use driftscope_core::codec::Codec;
-use driftscope_core::context::Corpus;
-use driftscope_core::job::JobCtx;
 use driftscope_core::latents::Store;
-use driftscope_core::predict::{Predictor, PredictorConfig, PredictorKind, fit_predictor};
 
 use super::output::ForceArg;
 use super::session::Session;
-use super::{JsonArg, Report, demo, evaluate, inject, input};
+use super::{JsonArg, Report, demo};
 use crate::window::WindowOptions;
 use crate::window::session::Material;
 

@@ -11,7 +11,6 @@ use eframe::egui::{Key, KeyboardShortcut, Modifiers, ThemePreference};
 use super::command::{Ask, Command, FigureOf};
 use super::jobs::FitDraft;
 use super::layout::{self, Pane};
-use super::source::Source;
 use super::state::{SoundState, State};
 use super::view::{ColorBy, Comparand};
 
@@ -212,6 +211,9 @@ fn listen(state: &State, all: &mut Table) {
     }
 }
 
+/// Utterances that the palette offers at once.
+const MOST_UTTERANCES: usize = 500;
+
 /// What there is too much of for a menu.
 fn items(state: &State, all: &mut Table) {
     let Some(session) = state.session() else { return };
@@ -251,7 +253,11 @@ fn items(state: &State, all: &mut Table) {
     }
     all.add(Menu::Item, "Output: the system's", None, Command::ChooseOutput(driftscope_core::playback::OutputChoice::Default));
     all.add(Menu::Item, "Output: silence", None, Command::ChooseOutput(driftscope_core::playback::OutputChoice::Silent));
-    for (i, utterance) in session.corpus.utterances.iter().enumerate() {
+    // A store may hold tens of thousands: only those that what is typed may mean.
+    let typed = state.palette.as_ref().map_or("", |p| p.query.as_str()).to_lowercase();
+    let last = typed.split_whitespace().last().unwrap_or_default();
+    let wanted = |id: &str| last.is_empty() || "utterance:".contains(last) || id.to_lowercase().contains(last);
+    for (i, utterance) in session.corpus.utterances.iter().enumerate().filter(|(_, u)| wanted(&u.id)).take(MOST_UTTERANCES) {
         let action = all.add(Menu::Item, format!("Utterance: {}", utterance.id), None, Command::ChooseUtterance(i));
         action.chosen = i == state.choice().utterance;
     }

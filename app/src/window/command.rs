@@ -61,6 +61,8 @@ pub enum Command {
         /// What.
         action: StepAction,
     },
+    /// What the pointer paints.
+    SetBrush(StepAction),
     /// Paint all steps at once: modes A–D are presets of it.
     PaintAll(Vec<StepAction>),
     /// How the synthetic modes add up.

@@ -6,18 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use driftscope_core::engine::lane::Lane;
-use driftscope_core::figure::{self, FigureSpec, Provenance, Width};
+use driftscope_core::figure::{self, FigureSpec, Legend, Panel, Provenance, Width};
 use eframe::egui;
 
 use super::caption;
 use super::command::{ExportFolder, FigureEdit, FigureOf};
-use super::curves::{Line, Metric, definitions};
+use super::curves::{Line, definitions};
 use super::memory::Carried;
 use super::session::Session;
 use super::source::Source;
-use super::state::{Notice, State};
+use super::state::{Notice, SoundState, State};
 use super::theme;
-use super::view::Comparand;
 use super::worker::{Delivery, Desk, Rolled};
 
 /// Where figures go when nobody is asked.
@@ -105,34 +104,20 @@ pub struct Preview {
     pub picture: Result<(egui::ColorImage, f64), String>,
 }
 
-enum Request {
-    Preview(Draft, Result<FigureSpec, String>),
-    Write(FigureSpec, ExportFolder),
-}
-
-/// The thread that renders and writes figures.
+/// The threads that render and write figures. A preview may be overtaken by the next one; nothing that is to be written is.
 #[derive(Debug)]
 pub(super) struct Press {
-    previews: Lane<Request>,
+    previews: Lane<(Draft, Result<FigureSpec, String>)>,
     desk: Desk,
 }
 
 impl Press {
-    /// Starts the thread.
+    /// Starts the preview's thread.
     pub(super) fn start(desk: Desk) -> std::io::Result<Self> {
         let reply = desk.clone();
-        let previews = Lane::start("figure", move |request| match request {
-            Request::Preview(draft, spec) => {
-                let picture = spec.and_then(|spec| render(&spec));
-                reply.deliver(Delivery::Preview(Arc::new(Preview { draft, picture })));
-            }
-            Request::Write(spec, folder) => {
-                let notice = match resolve(folder) {
-                    Some(folder) => write(spec, &folder),
-                    None => Notice::Done(not_chosen()),
-                };
-                reply.deliver(Delivery::Notice(notice));
-            }
+        let previews = Lane::start("figure", move |(draft, spec): (Draft, Result<FigureSpec, String>)| {
+            let picture = spec.and_then(|spec| render(&spec));
+            reply.deliver(Delivery::Preview(Arc::new(Preview { draft, picture })));
         })?;
         Ok(Self { previews, desk })
     }
@@ -140,16 +125,30 @@ impl Press {
     /// Shows the figure in preparation.
     pub(super) fn preview(&self, state: &State) {
         if let Some(draft) = &state.figure {
-            self.previews.request(Request::Preview(draft.clone(), spec(state, draft)));
+            self.previews.request((draft.clone(), spec(state, draft)));
         }
     }
 
     /// Writes the figure in preparation, or the curves as a first draft has them; the outcome is delivered as a notice.
     pub(super) fn write(&self, state: &State, folder: ExportFolder) {
         let draft = state.figure.clone().unwrap_or_else(|| Draft::new(FigureOf::Curves, state));
-        match spec(state, &draft) {
-            Ok(spec) => self.previews.request(Request::Write(spec, folder)),
-            Err(why) => self.desk.deliver(Delivery::Notice(Notice::Problem(format!("There is no figure to write: {why}.")))),
+        let spec = match spec(state, &draft) {
+            Ok(spec) => spec,
+            Err(why) => return self.desk.deliver(Delivery::Notice(Notice::Problem(format!("There is no figure to write: {why}.")))),
+        };
+        let carried = state.session().map(|session| Carried::of(&state.view, session, state.position_sec));
+        let view = carried.and_then(|carried| serde_json::to_value(carried).ok()).unwrap_or_default();
+        let reply = self.desk.clone();
+        // A dialog may stay open for as long as the user likes.
+        let work = move || {
+            let notice = match resolve(folder) {
+                Some(folder) => write(spec, &view, &folder),
+                None => Notice::Done(not_chosen()),
+            };
+            reply.deliver(Delivery::Notice(notice));
+        };
+        if let Err(error) = std::thread::Builder::new().name("export".into()).spawn(work) {
+            self.desk.deliver(Delivery::Notice(Notice::Problem(format!("The figure was not written: {error}"))));
         }
     }
 }
@@ -194,7 +193,68 @@ pub fn spec(state: &State, draft: &Draft) -> Result<FigureSpec, String> {
         FigureOf::Trajectory => trajectory(state, session, rolled, bare),
     };
     let caption = if draft.caption { made.caption.clone() } else { String::new() };
-    Ok(FigureSpec { caption, ..made })
+    let legend = if draft.legend { Legend::Shown } else { Legend::Hidden };
+    let panels = made.panels.into_iter().map(|panel| Panel { legend, ..panel }).collect();
+    Ok(FigureSpec { caption, panels, ..made })
+}
+
+/// Waveform and spectrogram of the truth, the compared source and their difference, as far as they are in view.
+fn timeline(state: &State, bare: FigureSpec) -> Result<FigureSpec, String> {
+    let ready = |source| match state.sound(source) {
+        SoundState::Ready(sound) => Ok(sound),
+        SoundState::Computing => Err("the sounds are being computed".to_owned()),
+        SoundState::Absent(reason) => Err(reason.to_owned()),
+    };
+    let (truth, other) = (ready(Source::Truth)?, ready(state.view.compared)?);
+    let names = [state.source_name(Source::Truth), state.source_name(state.view.compared), "Difference".to_owned()];
+    let difference = other.difference.as_ref().ok_or("the compared source is the truth itself; choose another to compare with")?;
+    let x_range = Some(state.seconds_in_view());
+    let color = |source: Source| theme::source_color(source, &egui::Visuals::light()).to_array();
+    let seconds = [truth.clip.duration_sec(), other.clip.duration_sec(), truth.clip.duration_sec().min(other.clip.duration_sec())];
+    let waves = [&truth.picture.envelope, &other.picture.envelope, &difference.envelope];
+    let levels = [&truth.picture.spectrogram, &other.picture.spectrogram, &difference.spectrogram];
+    let loudest = levels[0].db.iter().chain(&levels[1].db).copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut panels = Vec::new();
+    for i in 0..3 {
+        let is_difference = i == 2;
+        let [r, g, b, _] = if is_difference { [128, 128, 128, 255] } else { color([Source::Truth, state.view.compared][i]) };
+        panels.push(Panel {
+            title: names[i].clone(),
+            x_label: "time, s".into(),
+            y_label: "amplitude".into(),
+            envelopes: vec![figure::Envelope { name: names[i].clone(), color: [r, g, b], x: [0.0, seconds[i]], extremes: waves[i].clone() }],
+            x_range,
+            ..Panel::default()
+        });
+        let (range, label, colors) = if is_difference {
+            let limit = f64::from(theme::DIFFERENCE_RANGE_DB);
+            ([-limit, limit], "difference, dB", theme::colors(|level| theme::difference(2.0 * level - 1.0, egui::Color32::WHITE)))
+        } else {
+            ([f64::from(loudest - theme::SPECTROGRAM_RANGE_DB), f64::from(loudest)], "level, dB", theme::colors(theme::heat))
+        };
+        panels.push(Panel {
+            title: names[i].clone(),
+            x_label: "time, s".into(),
+            y_label: "frequency, kHz".into(),
+            image: Some(figure::Image {
+                name: names[i].clone(),
+                label: label.into(),
+                values: levels[i].db.clone(),
+                n_rows: levels[i].n_bins,
+                x: [0.0, seconds[i]],
+                y: [0.0, levels[i].top_hz / 1e3],
+                range,
+                colors,
+            }),
+            x_range,
+            ..Panel::default()
+        });
+    }
+    let caption = format!(
+        "Ground truth against {} of one utterance, and their difference: of the samples, and of the levels in dB. Levels share one scale.",
+        names[1]
+    );
+    Ok(FigureSpec { panels, caption, ..bare })
 }
 
 /// The plots on screen: the report's, and the kept rollouts of this utterance.
@@ -234,15 +294,14 @@ fn provenance(state: &State, session: &Session) -> Provenance {
         seed: session.ctx.seed,
         version: env!("CARGO_PKG_VERSION").into(),
         definitions: definitions(Line::LEGEND.into_iter().filter(|line| !state.hidden().contains(line))),
-        view: serde_json::to_value(Carried::of(&state.view, session, state.position_sec)).ok(),
     }
 }
 
 /// Writes under a name that no earlier figure has.
-fn write(mut spec: FigureSpec, folder: &Path) -> Notice {
+fn write(mut spec: FigureSpec, view: &serde_json::Value, folder: &Path) -> Notice {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     spec.name = free_name(&spec.name, folder);
-    match std::path::absolute(folder).map_err(|e| e.to_string()).and_then(|f| figure::write(&spec, &f).map_err(|e| e.to_string())) {
+    match std::path::absolute(folder).map_err(|e| e.to_string()).and_then(|f| figure::write_with_view(&spec, view, &f).map_err(|e| e.to_string())) {
         Ok(files) => Notice::Done(said(&files)),
         Err(error) => Notice::Problem(format!("The figure was not written: {error}")),
     }
@@ -320,9 +379,9 @@ mod tests {
             ..FigureSpec::default()
         };
         for wanted in ["rollout-a-7.png", "rollout-a-7-2.png", "rollout-a-7-3.png"] {
-            let Notice::Done(sentence) = write(spec.clone(), folder.path()) else { panic!("not written") };
+            let Notice::Done(sentence) = write(spec.clone(), &serde_json::Value::Null, folder.path()) else { panic!("not written") };
             assert!(sentence.contains(wanted) && sentence.contains(&*folder.path().to_string_lossy()), "{sentence}");
         }
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 9);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 12);
     }
 }

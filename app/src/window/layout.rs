@@ -53,7 +53,7 @@ pub fn first() -> Layout {
             linear.shares.set_share(tile, share);
         }
     }
-    Tree::new("center", root, tiles)
+    Tree::new(egui::Id::unique("center"), root, tiles)
 }
 
 /// Each pane once, or none of it is usable: a file may hold anything.

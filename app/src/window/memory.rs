@@ -92,7 +92,8 @@ impl Carried {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
-    version: u32,
+    /// Of the file's format; set when it is written.
+    pub version: u32,
     /// What was on screen.
     pub carried: Carried,
     /// How the panes were arranged.

@@ -187,9 +187,7 @@ impl App {
             self.commands.send(Command::Quit);
         }
         for file in ctx.input(|i| i.raw.dropped_files.clone()) {
-            if let Some(path) = file.path {
-                self.commands.send(Command::Open(path));
-            }
+            self.commands.send(Command::Open(file.path().to_owned()));
         }
     }
 
@@ -237,7 +235,7 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         self.pace.resume();
-        let mut layout = std::mem::replace(&mut self.state.layout, egui_tiles::Tree::empty("center"));
+        let mut layout = std::mem::replace(&mut self.state.layout, egui_tiles::Tree::empty(egui::Id::unique("center")));
         let about = panels::About { device: &self.device, pace: self.pace.sentence() };
         panels::window_ui(ui, &self.state, &about, &mut layout, &mut self.drawings, &mut self.commands);
         self.state.layout = layout;

@@ -157,7 +157,7 @@ pub struct State {
     pending: Option<(Carried, View)>,
     history: Undoer<View>,
     next_job: u64,
-    /// Stroke in which steps are painted, so that one pull of the pointer paints one action.
+    /// What the pointer paints steps with.
     pub brush: StepAction,
 }
 
@@ -443,6 +443,7 @@ impl State {
             Command::TogglePalette => self.palette = self.palette.take().map_or_else(|| Some(Palette::default()), |_| None),
             Command::PaletteQuery(query) => self.palette = Some(Palette { query, row: 0 }),
             Command::PaletteRow(row) => self.palette.iter_mut().for_each(|p| p.row = row),
+            Command::SetBrush(action) => self.brush = action,
             Command::ToggleKeys => self.keys = !self.keys,
             Command::DraftFigure(of) => {
                 self.figure = Some(Draft::new(of, self));

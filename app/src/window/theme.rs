@@ -153,6 +153,9 @@ pub const SPECTROGRAM_RANGE_DB: f32 = 70.0;
 /// Decibels at which the difference is fully colored.
 pub const DIFFERENCE_RANGE_DB: f32 = 30.0;
 
+/// Colors of a scale's ends: near and far, early and late.
+pub const SCALE_ENDS: [Color32; 2] = [BLUE, VERMILLION];
+
 /// Text and lines that stand out against the background.
 pub fn ink(visuals: &egui::Visuals) -> Color32 {
     visuals.strong_text_color()
@@ -266,6 +269,16 @@ pub fn heat(level: f32) -> Color32 {
 pub fn difference(level: f32, background: Color32) -> Color32 {
     let toward = if level < 0.0 { BLUE } else { VERMILLION };
     background.lerp_to_gamma(toward, level.abs().min(1.0))
+}
+
+/// 256 colors of a scale from 0 to 1, for print.
+pub fn colors(of: impl Fn(f32) -> Color32) -> Vec<[u8; 3]> {
+    (0..256)
+        .map(|i| {
+            let [r, g, b, _] = of(i as f32 / 255.0).to_array();
+            [r, g, b]
+        })
+        .collect()
 }
 
 fn ramp(stops: &[[f32; 3]], level: f32) -> Color32 {

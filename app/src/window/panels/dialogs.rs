@@ -27,7 +27,7 @@ pub(super) fn dialogs_ui(ctx: &egui::Context, state: &State, commands: &mut Comm
 
 fn quitting_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
     let running: Vec<_> = state.jobs.iter().filter(|j| j.status == Status::Running).collect();
-    let modal = egui::Modal::new(egui::Id::new("quitting")).show(ctx, |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("quitting")).show(ctx, |ui| {
         ui.set_width(theme::DIALOG_WIDTH);
         ui.strong("Quit while work is under way?");
         for job in &running {
@@ -49,7 +49,7 @@ fn quitting_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
 }
 
 fn naming_ui(ctx: &egui::Context, name: &str, commands: &mut Commands) {
-    let modal = egui::Modal::new(egui::Id::new("naming")).show(ctx, |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("naming")).show(ctx, |ui| {
         ui.set_width(theme::DIALOG_WIDTH);
         ui.strong("Keep this arrangement of panes as");
         let mut text = name.to_owned();
@@ -72,7 +72,7 @@ fn naming_ui(ctx: &egui::Context, name: &str, commands: &mut Commands) {
 }
 
 fn fit_ui(ctx: &egui::Context, state: &State, fit: &FitDraft, commands: &mut Commands) {
-    let modal = egui::Modal::new(egui::Id::new("fit")).show(ctx, |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("fit")).show(ctx, |ui| {
         ui.set_width(theme::DIALOG_WIDTH);
         let store = state.sessions.get(fit.store).map_or("?", |s| s.name.as_str());
         ui.strong(format!("Fit a predictor on the training side of {store}"));
@@ -122,7 +122,7 @@ fn fit_ui(ctx: &egui::Context, state: &State, fit: &FitDraft, commands: &mut Com
 }
 
 fn keys_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
-    let modal = egui::Modal::new(egui::Id::new("keys")).show(ctx, |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("keys")).show(ctx, |ui| {
         ui.strong("Keys");
         egui::Grid::new("keys").num_columns(4).spacing(egui::vec2(theme::GAP * 2.0, 2.0)).show(ui, |ui| {
             let all: Vec<_> = actions(state).into_iter().filter(|a| a.keys.is_some()).collect();

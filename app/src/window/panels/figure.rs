@@ -18,7 +18,7 @@ const WIDTHS: [(Width, &str); 3] = [
 /// Draws it over the window, where one is in preparation.
 pub fn figure_ui(ctx: &egui::Context, state: &State, drawings: &mut Drawings, commands: &mut Commands) {
     let Some(draft) = &state.figure else { return };
-    let modal = egui::Modal::new(egui::Id::new("figure")).show(ctx, |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("figure")).show(ctx, |ui| {
         let room = ctx.content_rect().size() * theme::DIALOG_SHARE;
         ui.set_max_size(room);
         ui.horizontal_top(|ui| {

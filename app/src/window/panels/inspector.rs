@@ -1,7 +1,7 @@
 //! Right: how the rollout advances, what the synthetic modes do, and what leaves the window.
 
 use driftscope_core::predict::MagnitudeRule;
-use driftscope_core::rollout::RolloutConfig;
+use driftscope_core::rollout::{RolloutConfig, Schedule, StepAction};
 use driftscope_core::rollout::synthetic::Accumulation;
 use eframe::egui::{self, Slider};
 
@@ -32,6 +32,7 @@ pub fn inspector_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
         rule_ui(ui, state, commands);
         sliders_ui(ui, state, commands);
         reanchor_ui(ui, state, commands);
+        paint_ui(ui, state, commands);
         let changed = state.choice().config != RolloutConfig::default() || !state.choice().painted.is_empty();
         if ui.add_enabled(changed, egui::Button::new("Reset rollout")).on_hover_text("All of the above as at first start").clicked() {
             commands.send(Command::ResetRollout);
@@ -91,7 +92,7 @@ fn rule_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
 }
 
 fn sliders_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    let config = state.choice().config;
+    let config = &state.choice().config;
     row_ui(ui, "α", "Factor on every predicted Δ before it moves the state; 1 leaves it as predicted.", |ui| {
         let mut alpha = config.alpha;
         if ui.add(Slider::new(&mut alpha, 0.0..=2.0).fixed_decimals(2).step_by(0.05)).accessible_name("Alpha").changed() {
@@ -123,6 +124,30 @@ fn reanchor_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
                 let button = ui.selectable_label(every == state.choice().config.reanchor_every, &name);
                 if button.accessible_name(format!("Re-anchor {}", name.to_lowercase())).clicked() {
                     commands.send(Command::SetReanchor(every));
+                }
+            }
+        });
+    });
+}
+
+fn paint_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    row_ui(ui, "Painted steps", "What becomes of the live rollout's state after each step: click or pull on the strip of steps in the timeline.", |ui| {
+        ui.horizontal_wrapped(|ui| {
+            for action in [StepAction::Truth, StepAction::Noise, StepAction::Freeze] {
+                let name = theme::action_name(action);
+                let button = ui.selectable_label(state.brush == action, name).on_hover_text(format!("Paint with this. {}", theme::action_hint(action)));
+                if button.accessible_name(format!("Brush {name}")).clicked() {
+                    commands.send(Command::SetBrush(action));
+                }
+            }
+        });
+        ui.horizontal_wrapped(|ui| {
+            let n_steps = state.choice().config.n_steps;
+            for (schedule, name) in Schedule::standard(n_steps).into_iter().zip(["A", "B", "C", "D"]) {
+                let chosen = (1..=n_steps).all(|step| state.choice().action(step) == schedule.actions[step - 1]);
+                let hint = format!("As mode {}", schedule.name.replace('_', ", "));
+                if ui.selectable_label(chosen, name).on_hover_text(hint).accessible_name(format!("Preset {name}")).clicked() {
+                    commands.send(Command::PaintAll(schedule.actions));
                 }
             }
         });

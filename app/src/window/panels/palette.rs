@@ -11,7 +11,7 @@ use crate::window::theme;
 pub fn palette_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
     let Some(palette) = &state.palette else { return };
     let found = matching(actions(state), &palette.query);
-    let modal = egui::Modal::new(egui::Id::new("palette")).show(ctx, |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("palette")).show(ctx, |ui| {
         ui.set_width(theme::PALETTE_WIDTH);
         let mut query = palette.query.clone();
         // Taken before the text field moves its cursor by them.

@@ -1,51 +1,178 @@
-//! True and rolled trajectory in principal components: where in latent space the rollout leaves.
-
-use std::sync::Arc;
+//! The true and the rolled trajectories in principal components: where in latent space a rollout leaves. A point can be heard, and
+//! pulled elsewhere.
 
 use driftscope_core::engine::display::trajectory::{Orbit, Path};
 use driftscope_core::figure::Scale;
-use eframe::egui::{self, Align2, Color32, FontId, Sense, Vec2, pos2, vec2};
-use egui_plot::{AxisHints, Line, Plot, PlotPoints, PlotUi, Points};
+use eframe::egui::{self, Align2, Color32, FontId, Pos2, Sense, Vec2, pos2, vec2};
+use egui_plot::{AxisHints, Line as PlotLine, Plot, PlotPoints, PlotUi, Points};
 
 use super::definition_ui;
 use super::marks::Marks;
 use crate::window::command::{Command, Commands};
+use crate::window::curves::Line;
 use crate::window::drawing::Drawings;
 use crate::window::session::Session;
 use crate::window::source::Source;
 use crate::window::state::State;
 use crate::window::theme;
+use crate::window::view::{ColorBy, Pull};
 use crate::window::worker::Rolled;
 
 const DEFINITION: &str = "Frames projected on the principal components of the training side's raw latents. Thin: the whole true utterance; thick: the \
-    truth over the rollout's steps, and the live rollout from the last true frame. Distances in two components are smaller than those in all: \
-    read distances in the state error.";
+    truth over the rollout's steps, and rollouts from the last true frame. Distances in two components are smaller than those in all: read \
+    distances in the state error. Click a point to hear the sound from there; pull a point of a rollout in the flat view, and the rollout goes \
+    on from there as a branch.";
+
+/// One path as it is drawn.
+struct Drawn {
+    /// What is heard from it.
+    source: Option<Source>,
+    /// The branch that is pulled from it; the outer `None` where it cannot be pulled.
+    pulled: Option<Option<u32>>,
+    /// Principal components; index 0 is the last true frame before the start.
+    points: Vec<Vec<f32>>,
+    /// What each point is colored by, 0 ..= 1.
+    shades: Vec<f32>,
+    color: Color32,
+    width: f32,
+    opacity: f32,
+}
 
 /// Draws the path in three components, to be turned, and its first two as a plot with exact numbers.
 pub fn trajectory_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, commands: &mut Commands) {
-    let (Some(session), Some(rolled)) = (&state.session, &state.rolled) else { return };
+    let (Some(session), Some(rolled)) = (state.session(), &state.rolled) else { return };
     ui.horizontal(|ui| {
         ui.strong("Trajectory");
         definition_ui(ui, "Trajectory", DEFINITION);
         ui.small(departure(state, rolled));
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            fan_ui(ui, state, commands);
+            color_ui(ui, state, commands);
+        });
     });
     if !state.is_current() {
         ui.multiply_opacity(theme::STALE_OPACITY);
     }
+    let drawn = drawn(state, rolled, ui.visuals());
     let size = ui.available_size();
     let n_components = session.pca.variance.len();
     let plane = |axes| vec2(plane_width(rolled, axes, size.y).clamp(theme::SMALLEST_PLANE, size.x * 0.5), size.y);
     ui.horizontal_top(|ui| {
         if drawings.has_space() && n_components == 3 {
             let rest = size.x - plane((0, 1)).x - ui.spacing().item_spacing.x;
-            space_ui(ui, vec2(rest, size.y), state, rolled, drawings, commands);
+            space_ui(ui, vec2(rest, size.y), state, rolled, &drawn, drawings, commands);
         } else if n_components > 2 {
-            plane_ui(ui, plane((2, 1)), state, session, rolled, (2, 1), commands);
+            plane_ui(ui, plane((2, 1)), state, session, rolled, &drawn, (2, 1), commands);
         }
         if n_components > 1 {
-            plane_ui(ui, plane((0, 1)), state, session, rolled, (0, 1), commands);
+            plane_ui(ui, plane((0, 1)), state, session, rolled, &drawn, (0, 1), commands);
         }
     });
+}
+
+fn fan_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    egui::ComboBox::from_id_salt("fan")
+        .selected_text(if state.view.fan == 0 { "no fan".to_owned() } else { format!("fan of {}", state.view.fan) })
+        .width(theme::GAP * 8.0)
+        .show_ui(ui, |ui| {
+            for n in [0, 8, 16, 32] {
+                let text = if n == 0 { "no fan".to_owned() } else { format!("{n} sampled rollouts") };
+                if ui.selectable_label(state.view.fan == n, text).clicked() {
+                    commands.send(Command::SetFan(n));
+                }
+            }
+        })
+        .response
+        .on_hover_text("Seeded samples of the same rollout, spread by the temperature");
+}
+
+fn color_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
+    for (color_by, name) in ColorBy::ALL.into_iter().rev() {
+        let hint = match color_by {
+            ColorBy::Path => "One color a path; later steps are more opaque",
+            ColorBy::Step => "Blue at the first step, vermillion at the last",
+            ColorBy::Error => "State error after the step: blue at 0, vermillion at 2 median ‖Δ‖ and more",
+            ColorBy::Manifold => {
+                "Distance to the 5 nearest training frames, over that of true frames: blue at 1, vermillion at 2 and more (known for the live rollout)"
+            }
+        };
+        let label = ui.selectable_label(state.view.color_by == color_by, egui::RichText::new(name).small());
+        if label.on_hover_text(hint).accessible_name(format!("Color by {}", name.to_lowercase())).clicked() {
+            commands.send(Command::SetColorBy(color_by));
+        }
+    }
+    ui.small("color by");
+}
+
+/// Everything but the whole utterance: truth over the steps, fan, branches, the live rollout on top.
+fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> {
+    let from = |t0: usize| rolled.true_path[t0.saturating_sub(1)].clone();
+    let along = |n: usize| (0..n).map(|i| i as f32 / n.saturating_sub(1).max(1) as f32).collect::<Vec<_>>();
+    let unit = rolled.report.references.median_delta_norm;
+    let of_errors = |errors: &mut dyn Iterator<Item = f64>| {
+        std::iter::once(0.0).chain(errors.map(|e| (e / 2.0).clamp(0.0, 1.0) as f32)).collect::<Vec<_>>()
+    };
+    let shades = |n: usize, errors: &mut dyn Iterator<Item = f64>, off: Option<&[f64]>| match (state.view.color_by, off) {
+        (ColorBy::Error, _) => of_errors(errors),
+        (ColorBy::Manifold, Some(off)) => {
+            std::iter::once(0.0).chain(off.iter().map(|d| (d - 1.0).clamp(0.0, 1.0) as f32)).collect::<Vec<_>>()
+        }
+        _ => along(n),
+    };
+    let (t0, n_steps) = (rolled.choice.t0, rolled.live.n_steps);
+    let truth = rolled.true_path[t0 - 1..t0 + n_steps].to_vec();
+    let mut all = vec![Drawn {
+        source: Some(Source::Truth),
+        pulled: None,
+        shades: along(truth.len()),
+        points: truth,
+        color: theme::ink(visuals),
+        width: theme::LIVE_WIDTH,
+        opacity: 1.0,
+    }];
+    if let Some(fan) = state.fan.as_ref().filter(|fan| state.view.fan > 0 && fan.choice.rolls_like(&rolled.choice)) {
+        for (path, errors) in fan.paths.iter().zip(&fan.errors) {
+            let points: Vec<_> = std::iter::once(from(t0)).chain(path.iter().cloned()).collect();
+            let shades = shades(points.len(), &mut errors.iter().copied(), None);
+            let color = theme::source_color(Source::Rollout, visuals);
+            all.push(Drawn { source: None, pulled: None, points, shades, color, width: theme::REFERENCE_WIDTH * 0.7, opacity: 0.5 });
+        }
+    }
+    for kept in state.kept.values().filter(|k| state.view.branch(k.branch.id).is_some() && state.is_here(&k.branch.choice)) {
+        let points: Vec<_> = std::iter::once(from(kept.branch.choice.t0)).chain(kept.path.iter().cloned()).collect();
+        let shades = shades(points.len(), &mut kept.rollout.state_err_after.iter().map(|e| f64::from(*e) / unit), None);
+        all.push(Drawn {
+            source: Some(Source::Branch(kept.branch.id)),
+            pulled: Some(Some(kept.branch.id)),
+            points,
+            shades,
+            color: theme::line_color(Line::Branch(kept.branch.id), visuals),
+            width: theme::CURVE_WIDTH,
+            opacity: 1.0,
+        });
+    }
+    let points: Vec<_> = std::iter::once(from(t0)).chain(rolled.rolled_path.iter().cloned()).collect();
+    let errors = &mut rolled.live.state_err_after.iter().map(|e| f64::from(*e) / unit);
+    let shades = shades(points.len(), errors, Some(&rolled.off_manifold));
+    let color = theme::source_color(Source::Rollout, visuals);
+    all.push(Drawn { source: Some(Source::Rollout), pulled: Some(None), points, shades, color, width: theme::LIVE_WIDTH, opacity: 1.0 });
+    all
+}
+
+impl Drawn {
+    /// Colors at shade 0 and 1; the truth keeps its own.
+    fn colors(&self, color_by: ColorBy) -> [Color32; 2] {
+        match color_by {
+            _ if self.source == Some(Source::Truth) => [self.color; 2],
+            ColorBy::Path => [self.color; 2],
+            _ => theme::SCALE_ENDS,
+        }
+    }
+
+    fn color_at(&self, i: usize, color_by: ColorBy) -> Color32 {
+        let [low, high] = self.colors(color_by);
+        low.lerp_to_gamma(high, self.shades.get(i).copied().unwrap_or(0.0)).gamma_multiply(self.opacity)
+    }
 }
 
 /// How wide a plot of two components is at `height`, with one scale on both axes and no more room than its paths need.
@@ -58,22 +185,31 @@ fn plane_width(rolled: &Rolled, (x, y): (usize, usize), height: f32) -> f32 {
     (height - theme::AXIS_SIZE[0]) * extent(x) / extent(y) + theme::LABELLED_Y_AXIS
 }
 
-/// The path in three components. Dragging turns it.
-fn space_ui(ui: &mut egui::Ui, size: Vec2, state: &State, rolled: &Arc<Rolled>, drawings: &mut Drawings, commands: &mut Commands) {
+/// The path in three components. Dragging turns it, a click on a point plays from there.
+fn space_ui(
+    ui: &mut egui::Ui,
+    size: Vec2,
+    state: &State,
+    rolled: &Rolled,
+    drawn: &[Drawn],
+    drawings: &mut Drawings,
+    commands: &mut Commands,
+) {
     let (area, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
     ui.painter().rect_filled(area, 2.0, ui.visuals().extreme_bg_color);
     let visuals = ui.visuals().clone();
     let scale = ui.pixels_per_point();
     let around = Orbit::around(&whole(rolled));
-    let orbit = Orbit { yaw: state.orbit[0], pitch: state.orbit[1], ..around };
-    let step = state.cursor_step();
-    drawings.space(ui, area, rolled, orbit, step, || paths(rolled, &orbit, step, &visuals, scale));
-    // Names at the ends of the axes, where the shader draws their lines.
+    let orbit = Orbit { yaw: state.view.orbit[0], pitch: state.view.orbit[1], ..around };
+    drawings.space(ui, area, orbit, paths(state, rolled, drawn, &orbit, &visuals, scale));
     let matrix = orbit.matrix([area.width(), area.height()]);
+    let place = |x: &[f32]| {
+        let clip = |row: usize| (0..3).map(|k| matrix[k][row] * x[k]).sum::<f32>() + matrix[3][row];
+        pos2(area.left() + (clip(0) + 1.0) * 0.5 * area.width(), area.top() + (1.0 - clip(1)) * 0.5 * area.height())
+    };
+    // Names at the ends of the axes, where the shader draws their lines.
     for (c, name) in ["PC 1", "PC 2", "PC 3"].into_iter().enumerate() {
-        let end = axis_end(&orbit, c);
-        let clip = |row: usize| (0..3).map(|k| matrix[k][row] * end[k]).sum::<f32>() + matrix[3][row];
-        let at = pos2(area.left() + (clip(0) + 1.0) * 0.5 * area.width(), area.top() + (1.0 - clip(1)) * 0.5 * area.height());
+        let at = place(&axis_end(&orbit, c));
         ui.painter_at(area).text(at, Align2::CENTER_CENTER, name, FontId::proportional(theme::SMALL_TEXT), theme::faint(&visuals));
     }
     let description =
@@ -84,8 +220,44 @@ fn space_ui(ui: &mut egui::Ui, size: Vec2, state: &State, rolled: &Arc<Rolled>, 
     }
     if response.double_clicked() {
         commands.send(Command::ResetTrajectory);
+    } else if let (true, Some(pos)) = (response.clicked(), response.interact_pointer_pos()) {
+        hear(near(drawn, pos, &place, |d| d.source.is_some()), drawn, commands);
     }
-    response.on_hover_text("Drag to turn, double-click for the view from the front").on_hover_cursor(egui::CursorIcon::Grab);
+    let text = match response.hover_pos().and_then(|pos| near(drawn, pos, &place, |d| d.source.is_some())) {
+        Some((path, step)) => format!("{}\nClick to hear it from here", point_text(state, drawn, path, step)),
+        None => "Drag to turn, double-click for the first view, click a point to hear it".to_owned(),
+    };
+    response.on_hover_text_at_pointer(text).on_hover_cursor(egui::CursorIcon::Grab);
+}
+
+/// The point under the pointer: path and step.
+fn near(drawn: &[Drawn], pos: Pos2, place: &dyn Fn(&[f32]) -> Pos2, wanted: impl Fn(&Drawn) -> bool) -> Option<(usize, usize)> {
+    let points = drawn.iter().enumerate().filter(|(_, d)| wanted(d)).flat_map(|(path, d)| {
+        d.points.iter().enumerate().filter(|(_, x)| x.iter().all(|v| v.is_finite())).map(move |(step, x)| (path, step, x))
+    });
+    let distances = points.map(|(path, step, x)| (place(x).distance(pos), path, step));
+    distances.filter(|(d, ..)| *d < theme::GRAB_REACH).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, path, step)| (path, step))
+}
+
+/// Puts the cursor on a point and plays its path from there.
+fn hear(point: Option<(usize, usize)>, drawn: &[Drawn], commands: &mut Commands) {
+    let Some((path, step)) = point else { return };
+    commands.send(Command::SetStep(step));
+    if let Some(source) = drawn[path].source {
+        commands.send(Command::Listen(source));
+    }
+}
+
+fn point_text(state: &State, drawn: &[Drawn], path: usize, step: usize) -> String {
+    let name = drawn[path].source.map_or_else(|| "Sample".to_owned(), |source| state.source_name(source));
+    let coordinates: Vec<String> = drawn[path].points[step].iter().map(|x| format!("{x:.2}")).collect();
+    let off = match (drawn[path].source, &state.rolled, step.checked_sub(1)) {
+        (Some(Source::Rollout), Some(rolled), Some(i)) => {
+            rolled.off_manifold.get(i).map_or_else(String::new, |d| format!("\n{d:.2} × as far from the training frames as true ones"))
+        }
+        _ => String::new(),
+    };
+    format!("{name}, step {step}\n({}){off}", coordinates.join(", "))
 }
 
 /// The end of the axis of component `c`, from the middle.
@@ -105,41 +277,37 @@ fn whole(rolled: &Rolled) -> Vec<Path> {
     vec![Path { points: all, color_low: [0.0; 4], color_high: [0.0; 4], width_px: 0.0 }]
 }
 
-/// Axes, the whole utterance, the truth over the rollout's steps, the rollout, and both at the cursor.
-fn paths(rolled: &Rolled, orbit: &Orbit, step: Option<usize>, visuals: &egui::Visuals, scale: f32) -> Vec<Path> {
+/// Axes, the whole utterance, every path, and the cursor on each.
+fn paths(state: &State, rolled: &Rolled, drawn: &[Drawn], orbit: &Orbit, visuals: &egui::Visuals, scale: f32) -> Vec<Path> {
     let rgba = |color: Color32, opacity: f32| {
         let [r, g, b, _] = color.to_normalized_gamma_f32();
         [r, g, b, opacity]
     };
-    let path = |points: Vec<[f32; 4]>, color: Color32, fade: [f32; 2], width: f32| Path {
+    let path = |points: Vec<[f32; 4]>, colors: [Color32; 2], fade: [f32; 2], width: f32| Path {
         points,
-        color_low: rgba(color, fade[0]),
-        color_high: rgba(color, fade[1]),
+        color_low: rgba(colors[0], fade[0]),
+        color_high: rgba(colors[1], fade[1]),
         width_px: width * scale,
     };
-    let along = |points: &[Vec<f32>]| {
-        let last = points.len().saturating_sub(1).max(1) as f32;
-        points.iter().enumerate().map(|(i, x)| point(x, i as f32 / last)).collect::<Vec<_>>()
-    };
-    let (t0, n_steps) = (rolled.choice.t0, rolled.live.n_steps);
-    let truth = &rolled.true_path[t0 - 1..t0 + n_steps];
-    let mut live = vec![truth[0].clone()];
-    live.extend(rolled.rolled_path.iter().cloned());
-    let (ink, faint, rollout) = (theme::ink(visuals), theme::faint(visuals), theme::source_color(Source::Rollout, visuals));
+    let faint = theme::faint(visuals);
     let mut all: Vec<Path> = (0..3)
         .map(|c| {
             let ends = [orbit.center, axis_end(orbit, c)].map(|x| point(&x, 0.0));
-            path(ends.to_vec(), faint, [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH)
+            path(ends.to_vec(), [faint; 2], [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH)
         })
         .collect();
-    all.push(path(along(&rolled.true_path), faint, [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH));
-    // Later steps are more opaque, so that the direction of time can be seen.
-    all.push(path(along(truth), ink, [theme::STALE_OPACITY, 1.0], theme::LIVE_WIDTH));
-    all.push(path(along(&live), rollout, [theme::STALE_OPACITY, 1.0], theme::LIVE_WIDTH));
-    if let Some(step) = step {
-        for (points, color) in [(truth, ink), (live.as_slice(), rollout)] {
-            let dot = points.get(step).map(|x| vec![point(x, 1.0); 2]);
-            all.extend(dot.map(|dot| path(dot, color, [1.0; 2], theme::CURSOR_RADIUS * 2.0)));
+    let whole = rolled.true_path.iter().map(|x| point(x, 0.0)).collect();
+    all.push(path(whole, [faint; 2], [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH));
+    for d in drawn {
+        let points = d.points.iter().zip(&d.shades).map(|(x, shade)| point(x, *shade)).collect();
+        // Later steps are more opaque, so that the direction of time can be seen.
+        let fade = if state.view.color_by == ColorBy::Path { [theme::STALE_OPACITY * d.opacity, d.opacity] } else { [d.opacity; 2] };
+        all.push(path(points, d.colors(state.view.color_by), fade, d.width));
+    }
+    if let Some(step) = state.cursor_step() {
+        for d in drawn.iter().filter(|d| d.source.is_some()) {
+            let dot = d.points.get(step).map(|x| vec![point(x, 1.0); 2]);
+            all.extend(dot.map(|dot| path(dot, [d.color; 2], [1.0; 2], theme::CURSOR_RADIUS * 2.0)));
         }
     }
     all
@@ -147,35 +315,41 @@ fn paths(rolled: &Rolled, orbit: &Orbit, step: Option<usize>, visuals: &egui::Vi
 
 /// "step 7: rollout is 2.31 median steps from the truth".
 fn departure(state: &State, rolled: &Rolled) -> String {
-    let step = state.cursor_step().unwrap_or(rolled.live.n_steps);
+    let step = state.cursor_step().unwrap_or(rolled.live.n_steps).min(rolled.live.n_steps);
     let error = f64::from(rolled.live.state_err_after[step - 1]) / rolled.report.references.median_delta_norm;
-    format!("step {step}: the live rollout is {error:.2} median ‖Δ‖ from the truth")
+    let off = rolled.off_manifold.get(step - 1).copied().unwrap_or(f64::NAN);
+    format!("step {step}: the live rollout is {error:.2} median ‖Δ‖ from the truth, {off:.2} × as far from the data as true frames")
 }
 
-/// Two components against each other. A click puts the cursor on the nearest step.
+/// A point that is being pulled: path and step.
+#[derive(Clone, Copy)]
+struct Grabbed {
+    path: usize,
+    step: usize,
+}
+
+/// Two components against each other. A click plays from the nearest point; a point of a rollout can be pulled.
+#[expect(clippy::too_many_arguments, reason = "what is shown, where, and along which components")]
 fn plane_ui(
     ui: &mut egui::Ui,
     size: Vec2,
     state: &State,
     session: &Session,
     rolled: &Rolled,
+    drawn: &[Drawn],
     (x, y): (usize, usize),
     commands: &mut Commands,
 ) {
-    let (t0, n_steps) = (rolled.choice.t0, rolled.live.n_steps);
-    let at = |path: &[Vec<f32>], i: usize| path.get(i).map(|p| [f64::from(p[x]), f64::from(p[y])]);
-    let points = |path: &[Vec<f32>], from: usize, to: usize| (from..to).filter_map(|i| at(path, i)).collect::<Vec<_>>();
-    let all = points(&rolled.true_path, 0, rolled.true_path.len());
-    let truth = points(&rolled.true_path, t0 - 1, t0 + n_steps);
-    let mut live = points(&rolled.true_path, t0 - 1, t0);
-    live.extend(points(&rolled.rolled_path, 0, n_steps).into_iter().filter(|p| p.iter().all(|v| v.is_finite())));
+    let at = |p: &[f32]| [f64::from(p[x]), f64::from(p[y])];
+    let finite = |p: &[f64; 2]| p.iter().all(|v| v.is_finite());
+    let all: Vec<[f64; 2]> = rolled.true_path.iter().map(|p| at(p)).collect();
     let name = |c: usize| format!("PC {} ({:.0} %)", c + 1, 100.0 * session.pca.variance[c] / session.pca.total_variance);
-    let description = format!("Trajectory in {} and {}, {} true frames, {} rolled steps", name(x), name(y), all.len(), live.len() - 1);
-    let (ink, faint) = (theme::ink(ui.visuals()), theme::faint(ui.visuals()));
-    let rollout = theme::source_color(Source::Rollout, ui.visuals());
+    let description =
+        format!("Trajectory in {} and {}, {} true frames, {} rolled steps", name(x), name(y), all.len(), rolled.rolled_path.len());
+    let faint = theme::faint(ui.visuals());
     let marks = |points: f32, pitch: f32| Marks { scale: Scale::Linear, most: (points / pitch) as usize };
     let (across, up) = (marks(size.x - theme::LABELLED_Y_AXIS, theme::X_LABEL_PITCH), marks(size.y, theme::Y_LABEL_PITCH));
-    let (live_for_click, truth_for_click) = (live.clone(), truth.clone());
+    let color_by = state.view.color_by;
     let response = Plot::new(("plane", x, y))
         .width(size.x)
         .height(size.y)
@@ -184,37 +358,61 @@ fn plane_ui(
         .custom_y_axes(vec![axis(AxisHints::new_y(), up).label(name(y)).min_thickness(theme::LABELLED_Y_AXIS)])
         .x_grid_spacer(move |input| across.place(&input))
         .y_grid_spacer(move |input| up.place(&input))
+        .allow_drag(false)
         .allow_scroll(false)
         .allow_boxed_zoom(false)
         .label_formatter(|_| None)
         .show(ui, |plot_ui| {
-            plot_ui.line(Line::new("utterance", PlotPoints::from(all)).color(faint).width(theme::REFERENCE_WIDTH * 0.6).allow_hover(false));
-            path(plot_ui, "truth", truth.clone(), ink);
-            path(plot_ui, "rollout", live.clone(), rollout);
-            for (points, color) in [(&truth, ink), (&live, rollout)] {
+            plot_ui.line(PlotLine::new("utterance", PlotPoints::from(all)).color(faint).width(theme::REFERENCE_WIDTH * 0.6).allow_hover(false));
+            for d in drawn {
+                let points: Vec<[f64; 2]> = d.points.iter().map(|p| at(p)).take_while(finite).collect();
+                path(plot_ui, d, points, color_by);
+            }
+            for d in drawn.iter().filter(|d| d.source.is_some()) {
                 // Index 0 is the last true frame before the start.
-                if let Some(point) = state.cursor_step().and_then(|step| points.get(step)) {
-                    plot_ui.points(
-                        Points::new("cursor", vec![*point]).color(color).radius(theme::CURSOR_RADIUS).filled(false).allow_hover(false),
-                    );
+                if let Some(point) = state.cursor_step().and_then(|step| d.points.get(step)).map(|p| at(p)).filter(finite) {
+                    plot_ui.points(Points::new("cursor", vec![point]).color(d.color).radius(theme::CURSOR_RADIUS).filled(false).allow_hover(false));
                 }
             }
         });
     let area = response.response;
     area.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &description));
-    let nearest = |pos: egui::Pos2| {
-        let distance = |p: &[f64; 2]| response.transform.position_from_point(&(*p).into()).distance(pos);
-        let candidates = live_for_click.iter().enumerate().chain(truth_for_click.iter().enumerate());
-        candidates.min_by(|a, b| distance(a.1).total_cmp(&distance(b.1))).map_or(0, |(step, _)| step)
-    };
-    if let (true, Some(pos)) = (area.clicked(), area.interact_pointer_pos()) {
-        commands.send(Command::SetStep(nearest(pos)));
+    let place = |p: &[f32]| response.transform.position_from_point(&at(p).into());
+    let grab_id = ui.scope_id().with(("grab", x, y));
+    if area.drag_started()
+        && let Some(origin) = ui.input(|i| i.pointer.press_origin())
+    {
+        let grabbed = near(drawn, origin, &place, |d| d.pulled.is_some()).filter(|(_, step)| *step > 0);
+        ui.data_mut(|d| match grabbed {
+            Some((path, step)) => drop(d.insert_temp(grab_id, Grabbed { path, step })),
+            None => d.remove::<Grabbed>(grab_id),
+        });
     }
-    if let Some(pos) = area.hover_pos() {
-        let step = nearest(pos);
-        let line = |name: &str, p: Option<&[f64; 2]>| p.map(|p| format!("{name} ({:.2}, {:.2})", p[0], p[1]));
-        let rows = [Some(format!("Step {step}")), line("truth", truth_for_click.get(step)), line("rollout", live_for_click.get(step))];
-        area.on_hover_text_at_pointer(rows.into_iter().flatten().collect::<Vec<_>>().join("\n"));
+    let grabbed = ui.data(|d| d.get_temp::<Grabbed>(grab_id)).filter(|g| g.path < drawn.len() && g.step < drawn[g.path].points.len());
+    if let (Some(grabbed), Some(pos)) = (grabbed, area.interact_pointer_pos()) {
+        let from = &drawn[grabbed.path].points[grabbed.step];
+        let stroke = egui::Stroke::new(theme::CURSOR_WIDTH, drawn[grabbed.path].color);
+        ui.painter_at(area.rect).extend(egui::Shape::dashed_line(&[place(from), pos], stroke, theme::DASH, theme::DASH * 0.6));
+        ui.painter_at(area.rect).circle_stroke(pos, theme::CURSOR_RADIUS, stroke);
+        if area.drag_stopped() {
+            let to = response.transform.value_from_position(pos);
+            let mut by = vec![0.0; session.pca.variance.len()];
+            (by[x], by[y]) = ((to.x - f64::from(from[x])) as f32, (to.y - f64::from(from[y])) as f32);
+            let pull = Some(Pull { step: grabbed.step, by });
+            commands.send(Command::Branch { from: drawn[grabbed.path].pulled.flatten(), pull });
+        }
+    }
+    if area.drag_stopped() {
+        ui.data_mut(|d| d.remove::<Grabbed>(grab_id));
+    }
+    if let (true, Some(pos)) = (area.clicked(), area.interact_pointer_pos()) {
+        hear(near(drawn, pos, &place, |d| d.source.is_some()), drawn, commands);
+    }
+    if let Some(pos) = area.hover_pos()
+        && let Some((path, step)) = near(drawn, pos, &place, |d| d.source.is_some())
+    {
+        let pull = if drawn[path].pulled.is_some() && step > 0 { "; pull it, and the rollout goes on from there" } else { "" };
+        area.on_hover_text_at_pointer(format!("{}\nClick to hear it from here{pull}", point_text(state, drawn, path, step)));
     }
 }
 
@@ -223,7 +421,20 @@ fn axis(hints: AxisHints<'_>, marks: Marks) -> AxisHints<'_> {
     hints.label_spacing(spacing).formatter(move |mark, shown| marks.label(mark, shown))
 }
 
-fn path(plot_ui: &mut PlotUi<'_>, name: &str, points: Vec<[f64; 2]>, color: egui::Color32) {
-    plot_ui.line(Line::new(name, PlotPoints::from(points.clone())).color(color).width(theme::CURVE_WIDTH).allow_hover(false));
-    plot_ui.points(Points::new(name, points).color(color).radius(theme::MARKER_RADIUS).allow_hover(false));
+fn path(plot_ui: &mut PlotUi<'_>, drawn: &Drawn, points: Vec<[f64; 2]>, color_by: ColorBy) {
+    let color = drawn.color.gamma_multiply(drawn.opacity);
+    if color_by == ColorBy::Path || drawn.source == Some(Source::Truth) {
+        plot_ui.line(PlotLine::new("path", PlotPoints::from(points.clone())).color(color).width(drawn.width).allow_hover(false));
+    } else {
+        for (i, piece) in points.windows(2).enumerate() {
+            let color = drawn.color_at(i + 1, color_by);
+            plot_ui.line(PlotLine::new("path", PlotPoints::from(piece.to_vec())).color(color).width(drawn.width).allow_hover(false));
+        }
+    }
+    if drawn.source.is_some() {
+        for (i, point) in points.iter().enumerate() {
+            let color = drawn.color_at(i, color_by);
+            plot_ui.points(Points::new("path", vec![*point]).color(color).radius(theme::MARKER_RADIUS).allow_hover(false));
+        }
+    }
 }
