@@ -13,6 +13,7 @@ use driftscope_core::diagnose::{
 use driftscope_core::job::JobCtx;
 use driftscope_core::latents::Latents;
 use driftscope_core::perceive::mel_distance;
+pub use driftscope_core::predict::family;
 use driftscope_core::predict::{Predictor, PredictorInfo};
 use driftscope_core::represent::Pca;
 use driftscope_core::rollout::synthetic::{Accumulation, SyntheticMode, synthesize};
@@ -200,15 +201,6 @@ fn sounds(ctx: &JobCtx, demo: &Demo, utterance: usize, rollouts: &[(PredictorInf
         add(name.to_owned(), explanation.to_owned(), &latents, &demo.codec)?;
     }
     Ok(sounds)
-}
-
-/// Predictor families as people call them.
-pub fn family(kind: &str) -> &str {
-    match kind {
-        "mdn" => "MDN",
-        "vmf" => "vMF×LogNormal",
-        other => other,
-    }
 }
 
 /// Synthetic modes in the order of listening. 14.4° is as far from the truth, step by step, as a magnitude of 0.75.

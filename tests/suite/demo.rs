@@ -51,6 +51,15 @@ fn the_report_needs_no_other_file_and_shows_what_was_measured() {
     let specs = report::figures(&battery, &demo, 42);
     let names: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names[..2], ["injection-mdn", "horizons"]);
+    let horizons = &specs[1].panels;
+    assert!(horizons.iter().all(|panel| panel.series.iter().any(|s| s.name == "MDN")), "families have the names that people use");
+    let references = horizons.iter().flat_map(|panel| {
+        let guides = panel.guides.iter().map(|g| (g.name.as_str(), g.color, g.stroke as u8));
+        panel.series.iter().filter(|s| s.name != "MDN").map(|s| (s.name.as_str(), s.color, s.stroke as u8)).chain(guides)
+    });
+    let references: BTreeSet<_> = references.collect();
+    let strokes: BTreeSet<_> = references.iter().map(|(_, color, stroke)| (color, stroke)).collect();
+    assert_eq!((references.len(), strokes.len()), (6, 6), "each reference has its own stroke: {references:?}");
     let page = report::page(&battery, &demo, &specs, "CPU", "driftscope demo --out x").unwrap();
     for outside in ["src=\"http", "href=\"http", "<script", "<link", "url(http", "@import"] {
         assert!(!page.contains(outside), "{outside}");

@@ -9,6 +9,7 @@ mod cli;
 mod damaged_stores;
 mod demo;
 mod diagnostics;
+mod figures;
 mod playback;
 mod predictors;
 mod represent;

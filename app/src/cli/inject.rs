@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Bootstrap resamples of the bands
     #[arg(long, value_name = "N", default_value_t = 1000)]
     resamples: usize,
-    /// Folder for the curves as PNG, SVG and CSV
+    /// Folder for the curves as PDF, SVG, PNG and CSV
     #[arg(long, value_name = "DIR")]
     figures: Option<PathBuf>,
     #[command(flatten)]
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let key_metrics = serde_json::Value::Object(last.collect());
     let mut text = text(&report, &predictor);
     if let Some(folder) = &args.figures {
-        text.push_str(&format!("\n{}\n", folder.join(format!("injection-{}.svg (.png, .csv)", predictor.info.kind)).display()));
+        text.push_str(&format!("\n{}\n", folder.join(format!("injection-{}.pdf (.svg, .png, .csv)", predictor.info.kind)).display()));
     }
     Ok(Report { text, json: report.to_json(), key_metrics })
 }

@@ -1,4 +1,4 @@
-//! The battery's figures as specs: the same numbers go to the page, to PNG, SVG and CSV.
+//! The battery's figures as specs: the same numbers go to the page, to SVG, PNG, PDF and CSV.
 
 use driftscope_core::figure::palette::{BLUE, REDDISH_PURPLE, VERMILLION};
 use driftscope_core::figure::{FigureSpec, Path, Provenance, Width, horizons, trajectory};

@@ -146,7 +146,7 @@ fn provenance(battery: &Battery, demo: &Demo, device: &str, command: &str) -> St
     rows.push(vec!["settings".to_owned(), serde_json::to_string(&battery.config).unwrap_or_default()]);
     format!(
         "<h2>Provenance</h2>\n{}<h3>To do it again</h3>\n<pre>{}</pre>\n<p class=\"faint\">The plotted numbers lie in \
-         <code>figures/</code> as CSV beside PNG and SVG, all others in <code>metrics.json</code>. In the commands \
+         <code>figures/</code> as CSV beside PDF, SVG and PNG, all others in <code>metrics.json</code>. In the commands \
          <code>driftscope inject</code>, <code>evaluate</code> and <code>synth</code> the same functions run on any store.</p>\n",
         table(&rows),
         escape(command)

@@ -48,6 +48,12 @@ impl Axis {
         })
     }
 
+    /// The value at a position; the inverse of [`position`](Self::position).
+    pub(super) fn value(&self, position: f64) -> f64 {
+        let (low, high) = (forward(self.low, self.scale), forward(self.high, self.scale));
+        backward(low + position * (high - low), self.scale)
+    }
+
     /// At most about `most` labelled ticks, but at least two, and the minor ones of a logarithmic scale.
     pub fn ticks(&self, most: usize) -> Vec<Tick> {
         let ticks = |most| match self.scale {
@@ -233,5 +239,6 @@ mod tests {
     fn positions() {
         let axis = Axis { scale: Scale::Log10, low: 1.0, high: 100.0 };
         assert_eq!((axis.position(10.0), axis.position(0.0), axis.position(f64::NAN)), (Some(0.5), None, None));
+        assert!((axis.value(0.5) - 10.0).abs() < 1e-12);
     }
 }

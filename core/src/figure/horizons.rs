@@ -1,9 +1,10 @@
 //! Teacher-forced metrics against the horizon, one curve a family.
 
 use super::axis::short;
-use super::palette::{BLUE, GRAY, REDDISH_PURPLE, Rgb, VERMILLION};
+use super::palette::{BLACK, BLUE, GRAY, LIGHT_GRAY, REDDISH_PURPLE, Rgb, VERMILLION};
 use super::{Band, FigureSpec, Guide, Panel, Provenance, Series, Stroke, Width};
 use crate::diagnose::{Evaluation, HorizonReport};
+use crate::predict;
 
 /// Cosine with its null, R² of the state, ΔNLL and R² of the log-magnitude on the evaluation side.
 pub fn horizons(name: &str, evaluation: &Evaluation, provenance: Provenance) -> FigureSpec {
@@ -13,13 +14,14 @@ pub fn horizons(name: &str, evaluation: &Evaluation, provenance: Provenance) -> 
             families.push(&report.kind);
         }
     }
-    let panel = |title: &str, y_label: &str, value: Value, band: Option<&str>, references: Vec<Series>, zero: &str| {
+    let panel = |title: &str, y_label: &str, value: Value, band: Option<&str>, references: Vec<Series>, zero: (&str, Rgb, Stroke)| {
         let mut series = references;
         for (index, family) in families.iter().enumerate() {
             let reports: Vec<&HorizonReport> = evaluation.horizons.iter().filter(|h| h.kind == **family).collect();
-            series.push(curve(family, color(index), Stroke::Solid, &reports, value, band));
+            series.push(curve(predict::family(family), color(index), Stroke::Solid, &reports, value, band));
         }
-        let guides = vec![Guide { name: zero.to_owned(), color: GRAY, stroke: Stroke::Dotted, y: 0.0 }];
+        let (zero, color, stroke) = zero;
+        let guides = vec![Guide { name: zero.to_owned(), color, stroke, y: 0.0 }];
         Panel { title: title.into(), x_label: "horizon k".into(), y_label: y_label.into(), series, guides, ..Panel::default() }
     };
     // Null and ridge do not depend on the family: those of the first one stand for all.
@@ -32,7 +34,7 @@ pub fn horizons(name: &str, evaluation: &Evaluation, provenance: Provenance) -> 
             |h| Some(h.eval.cos.mean.unwrap_or(f64::NAN)),
             Some("cos"),
             vec![gray("Null", Stroke::Dotted, |h| Some(h.null_cos)), gray("Ridge", Stroke::Dashed, |h| Some(h.ridge_cos))],
-            "No direction",
+            ("No direction", LIGHT_GRAY, Stroke::Solid),
         ),
         panel(
             "State",
@@ -41,12 +43,26 @@ pub fn horizons(name: &str, evaluation: &Evaluation, provenance: Provenance) -> 
             |h| (h.horizon == 1).then(|| h.eval.state_r2.unwrap_or(f64::NAN)),
             None,
             vec![gray("Ridge", Stroke::Dashed, |h| Some(h.ridge_state_r2))],
-            "Mean frame",
+            ("Mean frame", GRAY, Stroke::ShortDashed),
         ),
-        panel("ΔNLL", "median nats, negative is better", |h| Some(h.eval.dnll.median.unwrap_or(f64::NAN)), None, vec![], "Baseline"),
+        panel(
+            "ΔNLL",
+            "median nats, negative is better",
+            |h| Some(h.eval.dnll.median.unwrap_or(f64::NAN)),
+            None,
+            vec![],
+            ("Baseline", BLACK, Stroke::Dotted),
+        ),
         Panel {
             y_floor: Some(LOWEST_R2),
-            ..panel("Log-magnitude", "R² of ln‖Δ‖", |h| Some(h.eval.logmag_r2.unwrap_or(f64::NAN)), None, vec![], "Mean magnitude")
+            ..panel(
+                "Log-magnitude",
+                "R² of ln‖Δ‖",
+                |h| Some(h.eval.logmag_r2.unwrap_or(f64::NAN)),
+                None,
+                vec![],
+                ("Mean magnitude", BLACK, Stroke::ShortDashed),
+            )
         },
     ];
     FigureSpec {

@@ -1,17 +1,23 @@
-//! Figures: one spec renders the preview, PNG, SVG and the CSV of the plotted numbers.
+//! Figures: one spec renders the preview, SVG, PNG, PDF and the CSV of the plotted numbers.
 //!
 //! A figure is not a screenshot. The same spec and data give the same bytes; sizes are those of the printed page; what made the
-//! numbers is inside every file. Steps: [`layout`] places boxes, [`axis`] finds ticks, [`curve`] turns points into strokes, [`svg`]
-//! writes them, [`png`] renders that SVG. [`horizons`] and
-//! [`trajectory`] are ready specs of what the analyses give. Only curves over axes are drawn here, no images and no waveforms.
+//! numbers is inside every file, and the view that it shows can be, for [`read_provenance`] to give back. Steps: [`layout`] places boxes,
+//! [`axis`] finds ticks, [`curve`] turns points into strokes, [`raster`] turns cells into pixels, [`draw`] makes [`ink`] of them, which
+//! [`svg`] and [`pdf`] write; [`png`] renders that SVG. [`horizons`] and [`trajectory`] are ready specs of what the analyses give; curves,
+//! waveforms and spectrograms are drawn of anything. Nothing is computed here but what is needed to draw it.
 
 mod axis;
 mod csv;
 mod curve;
+mod draw;
 mod horizons;
+mod ink;
 mod layout;
 pub mod palette;
+mod pdf;
 mod png;
+mod raster;
+mod read;
 mod render;
 mod spec;
 mod svg;
@@ -21,6 +27,7 @@ mod trajectory;
 pub use axis::{Axis, Tick};
 pub use csv::to_csv;
 pub use horizons::horizons;
-pub use render::{FigureError, to_png, to_svg, write};
-pub use spec::{Band, FigureSpec, Guide, Mark, Panel, Provenance, Scale, Series, Shape, Stroke, Width};
+pub use read::{ReadError, read_provenance};
+pub use render::{FigureError, to_pdf, to_png, to_svg, write, write_with_view};
+pub use spec::{Band, Envelope, FigureSpec, Guide, Image, Legend, Mark, Origin, Panel, Provenance, Scale, Series, Shape, Stroke, Width};
 pub use trajectory::{Path, trajectory};

@@ -1,6 +1,6 @@
 //! SVG to pixels.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use resvg::{tiny_skia, usvg};
 
@@ -9,15 +9,23 @@ use super::text::{FAMILY, FONT};
 /// What a PNG carries besides pixels.
 pub(super) struct Labels<'a> {
     pub(super) title: &'a str,
-    pub(super) provenance_json: &'a str,
+    pub(super) origin_json: &'a str,
 }
 
-/// Renders with the embedded font alone, so that no machine's fonts change the bytes.
-pub(super) fn from_svg(svg: &str, width_mm: f64, dpi: f64, labels: &Labels) -> Result<Vec<u8>, String> {
+/// Keyword of the chunk that holds what made the figure.
+pub(super) const ORIGIN: &str = "Provenance";
+
+/// The embedded font alone, so that no machine's fonts change the bytes; read once, since a preview is rendered at every step of a slider.
+static FONTS: LazyLock<Arc<usvg::fontdb::Database>> = LazyLock::new(|| {
     let mut fonts = usvg::fontdb::Database::new();
     fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(FONT)));
     fonts.set_sans_serif_family(FAMILY);
-    let options = usvg::Options { font_family: FAMILY.to_owned(), fontdb: Arc::new(fonts), ..usvg::Options::default() };
+    Arc::new(fonts)
+});
+
+/// Renders at `dpi` on white.
+pub(super) fn from_svg(svg: &str, width_mm: f64, dpi: f64, labels: &Labels) -> Result<Vec<u8>, String> {
+    let options = usvg::Options { font_family: FAMILY.to_owned(), fontdb: Arc::clone(&FONTS), ..usvg::Options::default() };
     let tree = usvg::Tree::from_str(svg, &options).map_err(|error| error.to_string())?;
     let width = (width_mm / 25.4 * dpi).round().max(1.0);
     let scale = width / f64::from(tree.size().width());
@@ -39,7 +47,7 @@ fn encode(pixels: &tiny_skia::Pixmap, dpi: f64, labels: &Labels) -> Result<Vec<u
     encoder.set_pixel_dims(Some(png::PixelDimensions { xppu: per_meter, yppu: per_meter, unit: png::Unit::Meter }));
     encoder.add_itxt_chunk("Title".to_owned(), labels.title.to_owned())?;
     encoder.add_itxt_chunk("Software".to_owned(), format!("Driftscope {}", env!("CARGO_PKG_VERSION")))?;
-    encoder.add_itxt_chunk("Provenance".to_owned(), labels.provenance_json.to_owned())?;
+    encoder.add_itxt_chunk(ORIGIN.to_owned(), labels.origin_json.to_owned())?;
     let mut writer = encoder.write_header()?;
     // The background is opaque, so the alpha of every pixel is 255.
     let rgb: Vec<u8> = pixels.data().chunks_exact(4).flat_map(|rgba| [rgba[0], rgba[1], rgba[2]]).collect();

@@ -57,6 +57,15 @@ pub struct PredictorInfo {
     pub provenance: Provenance,
 }
 
+/// A [`PredictorInfo::kind`] as people write it.
+pub fn family(kind: &str) -> &str {
+    match kind {
+        "mdn" => "MDN",
+        "vmf" => "vMF×LogNormal",
+        other => other,
+    }
+}
+
 /// The closed set of predictor families.
 #[derive(Clone, Debug)]
 enum Model {

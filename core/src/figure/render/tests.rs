@@ -1,6 +1,6 @@
 use super::*;
 use crate::figure::palette::{BLACK, BLUE, BLUISH_GREEN, GRAY, ORANGE, REDDISH_PURPLE, Rgb, VERMILLION};
-use crate::figure::{Band, Guide, Mark, Panel, Provenance, Scale, Series, Shape, Stroke, Width};
+use crate::figure::{Band, Envelope, Guide, Image, Legend, Mark, Panel, Provenance, Scale, Series, Shape, Stroke, Width, read_provenance};
 
 fn series(name: &str, color: Rgb, stroke: Stroke, y: impl Fn(f64) -> f64, n_points: u32) -> Series {
     let points = (1..=n_points).map(|i| [f64::from(i), y(f64::from(i))]).collect();
@@ -55,6 +55,60 @@ fn injection(width: Width) -> FigureSpec {
     }
 }
 
+/// From dark violet over red to yellow.
+fn colors() -> Vec<Rgb> {
+    let ramp = |i: f64, center: f64| (255.0 * (1.0 - ((i / 255.0 - center) / 0.5).powi(2)).max(0.0)) as u8;
+    (0..256).map(f64::from).map(|i| [i.sqrt().mul_add(16.0, -0.5) as u8, (i * i / 255.0) as u8, ramp(i, 0.3)]).collect()
+}
+
+/// A chirp of `seconds` at 16 kHz, as waveform and as levels of 257 bins every 8 ms.
+fn lanes(seconds: f64) -> Vec<Panel> {
+    let n_samples = (seconds * 16_000.0) as usize;
+    let sample = |i: usize| i as f64 / 16_000.0;
+    let loudness = |t: f64| (3.0 * t).sin().abs() * (-0.3 * t).exp();
+    let extremes = (0..n_samples).map(|i| [(loudness(sample(i)) * (sample(i) * sample(i) * 2500.0).sin()) as f32; 2]).collect();
+    let wave = Envelope { name: "rollout".into(), color: VERMILLION, x: [0.0, seconds], extremes };
+    let n_columns = n_samples / 128;
+    let level = |c: usize, bin: usize| {
+        let t = c as f64 * 0.008;
+        let distance = bin as f64 - (800.0 * t + 400.0) / 31.25;
+        let noise = ((c * 7919 + bin * 104_729) % 1009) as f64 / 100.0;
+        (20.0 * loudness(t).max(1e-4).log10() - distance.abs().min(70.0) - noise) as f32
+    };
+    let image = Image {
+        name: "rollout".into(),
+        label: "level, dB".into(),
+        values: (0..n_columns).flat_map(|c| (0..257).map(move |bin| level(c, bin))).collect(),
+        n_rows: 257,
+        x: [0.0, seconds],
+        y: [0.0, 8000.0],
+        range: [-80.0, 0.0],
+        colors: colors(),
+    };
+    vec![
+        Panel { title: "Waveform".into(), y_label: "amplitude".into(), envelopes: vec![wave], ..Panel::default() },
+        Panel {
+            title: "Spectrogram".into(),
+            x_label: "time, s".into(),
+            y_label: "frequency, Hz".into(),
+            image: Some(image),
+            ..Panel::default()
+        },
+    ]
+}
+
+/// Four panels in one column of a page, two a row, with everything that takes room.
+fn crowded() -> FigureSpec {
+    let mut spec = injection(Width::SingleColumn);
+    spec.panels.extend(lanes(3.0));
+    let many = ["persistence", "climatology", "ridge, fitted for each horizon", "chance 1/√D", "no direction", "live rollout, α = 0.75"];
+    for (i, name) in many.into_iter().enumerate() {
+        let color = [GRAY, BLACK, BLUISH_GREEN, ORANGE, BLUE, REDDISH_PURPLE][i];
+        spec.panels[0].series.push(series(name, color, Stroke::ShortDashed, |k| 0.1 * i as f64 + 0.002 * k, 16));
+    }
+    FigureSpec { name: "crowded".into(), columns: 2, row_height_mm: 38.0, font_size_pt: 7.0, ..spec }
+}
+
 fn tree(svg: &str) -> resvg::usvg::Tree {
     let mut options = resvg::usvg::Options::default();
     options.fontdb_mut().load_font_data(crate::figure::text::FONT.to_vec());
@@ -73,7 +127,9 @@ fn nothing_is_clipped_by_the_page() {
     let mut large = injection(Width::DoubleColumn);
     large.font_size_pt = 12.0;
     large.panels[0].series[0].points.iter_mut().for_each(|p| *p = [p[0] * 12_345_678.0, p[1] * -1e9]);
-    for spec in [injection(Width::SingleColumn), injection(Width::NeurIps), wordy, large] {
+    let lanes = |columns| FigureSpec { panels: lanes(3.0), columns, ..FigureSpec::default() };
+    let narrow = FigureSpec { width: Width::SingleColumn, ..lanes(1) };
+    for spec in [injection(Width::SingleColumn), injection(Width::NeurIps), wordy, large, crowded(), lanes(1), lanes(2), narrow] {
         let tree = tree(&to_svg(&spec).unwrap());
         let (page, drawn) = (tree.size(), tree.root().abs_stroke_bounding_box());
         assert!(drawn.left() >= -0.1 && drawn.top() >= -0.1, "{:?} {drawn:?}", spec.width);
@@ -114,6 +170,8 @@ fn the_same_spec_gives_the_same_bytes() {
     let spec = injection(Width::SingleColumn);
     assert_eq!(to_svg(&spec).unwrap(), to_svg(&spec).unwrap());
     assert_eq!(to_png(&spec, 300.0).unwrap(), to_png(&spec, 300.0).unwrap());
+    assert_eq!(to_pdf(&spec).unwrap(), to_pdf(&spec).unwrap());
+    assert_eq!(to_csv(&spec), to_csv(&spec));
 }
 
 #[test]
@@ -175,10 +233,25 @@ fn the_csv_quotes_names_and_keeps_every_number() {
 fn files_are_written_together() {
     let folder = tempfile::tempdir().unwrap();
     let folder = std::env::var_os("DRIFTSCOPE_KEEP_FIGURES").map_or(folder.path().join("figures"), PathBuf::from);
-    for (name, width) in [("wide", Width::DoubleColumn), ("narrow", Width::SingleColumn)] {
-        let paths = write(&FigureSpec { name: name.into(), ..injection(width) }, &folder).unwrap();
+    let named = |name: &str, spec: FigureSpec| FigureSpec { name: name.into(), ..spec };
+    let lanes = FigureSpec { panels: lanes(3.0), columns: 1, row_height_mm: 40.0, ..FigureSpec::default() };
+    let bare = FigureSpec {
+        panels: injection(Width::SingleColumn).panels.into_iter().map(|p| Panel { legend: Legend::Hidden, ..p }).collect(),
+        caption: String::new(),
+        ..injection(Width::SingleColumn)
+    };
+    let specs = [
+        named("wide", injection(Width::DoubleColumn)),
+        named("narrow", injection(Width::SingleColumn)),
+        named("narrow-lanes", FigureSpec { width: Width::SingleColumn, ..lanes.clone() }),
+        named("lanes", lanes),
+        named("bare", bare),
+        crowded(),
+    ];
+    for spec in &specs {
+        let (name, paths) = (&spec.name, write(spec, &folder).unwrap());
         let names: Vec<_> = paths.iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
-        assert_eq!(names, [format!("{name}.svg"), format!("{name}.png"), format!("{name}.csv")]);
+        assert_eq!(names, ["svg", "png", "pdf", "csv"].map(|extension| format!("{name}.{extension}")));
         assert!(paths.iter().all(|p| p.metadata().unwrap().len() > 500));
     }
     let file = folder.join("wide.csv");
@@ -199,4 +272,143 @@ fn what_lies_below_the_floor_is_marked_and_stretches_nothing() {
     assert!(!svg.contains(">−40</text>"), "the axis ends at the floor");
     assert_eq!(svg.matches("<circle").count(), 2, "on the panel and in the legend");
     assert!(to_csv(&spec).contains(",3,-47,"), "the file has the number");
+}
+
+#[test]
+fn a_pdf_is_a_page_of_the_figures_size_with_its_font_and_no_date() {
+    let pdf = to_pdf(&injection(Width::SingleColumn)).unwrap();
+    let text = String::from_utf8_lossy(&pdf);
+    let page = text.split("/MediaBox").nth(1).unwrap().split(']').next().unwrap();
+    let sizes: Vec<f64> = page.trim_start_matches([' ', '[']).split_whitespace().map(|n| n.parse().unwrap()).collect();
+    assert!(sizes[..2] == [0.0, 0.0] && (sizes[2] - 80.0 / 25.4 * 72.0).abs() < 0.01, "{sizes:?}");
+    for expected in ["%PDF-1.5", "/FontFile3", "/ToUnicode", "provenance.json", "/Title", "%%EOF"] {
+        assert!(text.contains(expected), "{expected}");
+    }
+    assert!(!text.contains("CreationDate") && !text.contains("ModDate"));
+    assert!(pdf.len() < 100_000, "{} bytes: the font is a subset", pdf.len());
+}
+
+#[test]
+fn a_whole_lane_stays_under_a_megabyte_in_every_format() {
+    // Levels without any pattern are the hardest to pack.
+    let mut panels = [lanes(60.0), lanes(60.0)].concat();
+    let mut state = 1_u32;
+    for value in panels.iter_mut().filter_map(|p| p.image.as_mut()).flat_map(|image| &mut image.values) {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *value = -80.0 * (state >> 8) as f32 / 16_777_216.0;
+    }
+    let spec = FigureSpec { panels, columns: 1, row_height_mm: 45.0, ..FigureSpec::default() };
+    let sizes = [to_svg(&spec).unwrap().len(), to_pdf(&spec).unwrap().len(), to_png(&spec, DPI).unwrap().len()];
+    assert!(sizes.iter().all(|size| *size < 1_000_000), "{sizes:?} bytes of SVG, PDF and PNG");
+}
+
+#[test]
+fn the_csv_holds_every_cell_and_every_stretch() {
+    let image = Image { values: vec![-3.0, f32::NAN, -1.0, 0.5], n_rows: 2, x: [0.0, 1.0], y: [100.0, 300.0], ..tiny_image() };
+    let wave = Envelope { name: "wave".into(), color: BLACK, x: [0.0, 2.0], extremes: vec![[-0.5, 0.25], [0.0, 0.0]] };
+    let panels = vec![
+        Panel { title: "W".into(), envelopes: vec![wave], ..Panel::default() },
+        Panel { title: "S".into(), image: Some(image), ..Panel::default() },
+    ];
+    let spec = FigureSpec { panels, ..FigureSpec::default() };
+    let rows = [
+        "panel,series,x,y,low,high,value",
+        "W,wave,0.5,,-0.5,0.25,",
+        "W,wave,1.5,,0,0,",
+        "S,tiny,0.25,150,,,-3",
+        "S,tiny,0.25,250,,,NaN",
+        "S,tiny,0.75,150,,,-1",
+        "S,tiny,0.75,250,,,0.5",
+    ];
+    assert_eq!(to_csv(&spec).lines().collect::<Vec<_>>(), rows);
+    assert!(to_svg(&spec).unwrap().contains(">no value (1 cell)</text>"));
+}
+
+fn tiny_image() -> Image {
+    let (name, label) = ("tiny".to_owned(), "level, dB".to_owned());
+    Image { name, label, values: vec![0.0], n_rows: 1, x: [0.0, 1.0], y: [0.0, 1.0], range: [-80.0, 0.0], colors: colors() }
+}
+
+#[test]
+fn an_image_that_is_none_is_refused_with_the_reason() {
+    let cases = [
+        (Image { n_rows: 0, ..tiny_image() }, "1 values are no whole columns of 0 rows"),
+        (Image { values: vec![0.0; 5], n_rows: 2, ..tiny_image() }, "5 values are no whole columns of 2 rows"),
+        (Image { colors: vec![BLACK], ..tiny_image() }, "it has 1 colors instead of 256"),
+        (Image { x: [1.0, 1.0], ..tiny_image() }, "its x edges are 1 and 1 instead of two finite numbers, the lower first"),
+        (
+            Image { range: [f64::NAN, 0.0], ..tiny_image() },
+            "its range of colors are NaN and 0 instead of two finite numbers, the lower first",
+        ),
+    ];
+    for (image, reason) in cases {
+        let panel = Panel { title: "S".into(), image: Some(image), ..Panel::default() };
+        let spec = FigureSpec { panels: vec![panel], ..FigureSpec::default() };
+        assert_eq!(to_svg(&spec).unwrap_err().to_string(), format!("figure figure, panel \"S\": the image cannot be drawn: {reason}"));
+    }
+    let logarithmic = Panel { image: Some(tiny_image()), y_scale: Scale::Log10, ..Panel::default() };
+    let error = to_pdf(&FigureSpec { panels: vec![logarithmic], ..FigureSpec::default() }).unwrap_err();
+    assert!(error.to_string().ends_with("its rows begin at 0, which a logarithmic axis does not have"), "{error}");
+}
+
+#[test]
+fn an_image_lies_where_its_axes_say_and_is_cut_at_whole_columns() {
+    let image = Image { values: (0..40).map(|i| -(i as f32)).collect(), n_rows: 4, x: [0.0, 10.0], ..tiny_image() };
+    let panel = Panel { image: Some(image), x_range: Some([2.5, 7.0]), ..Panel::default() };
+    let spec = FigureSpec { panels: vec![panel], ..FigureSpec::default() };
+    let layout = lay_out(&spec, &Ruler::new());
+    let groups = draw(&spec, &layout);
+    let pictures = groups.iter().flatten().filter_map(|item| match item {
+        super::super::ink::Item::Picture { raster, place } => Some((raster, place)),
+        _ => None,
+    });
+    let (raster, place) = pictures.into_iter().next().unwrap();
+    assert_eq!((raster.width, raster.height), (4, 4), "columns 3 to 6 of ten");
+    let panel = &layout.panels[0];
+    let share = |x: f64| (x - panel.left) / panel.width * 4.5 + 2.5;
+    assert!((share(place[0]) - 3.0).abs() < 1e-9 && (share(place[0] + place[2]) - 7.0).abs() < 1e-9);
+    assert!((place[1] - panel.top).abs() < 1e-9 && (place[3] - panel.height).abs() < 1e-9);
+}
+
+#[test]
+fn a_hidden_legend_leaves_what_it_names() {
+    let mut spec = injection(Width::DoubleColumn);
+    let shown = to_svg(&spec).unwrap();
+    spec.panels.iter_mut().for_each(|panel| panel.legend = Legend::Hidden);
+    spec.caption.clear();
+    let hidden = to_svg(&spec).unwrap();
+    assert!(!hidden.contains(">D rollout</text>") && !hidden.contains("Injection modes over"));
+    let shapes = |svg: &str| svg.split("</g>").take(2).collect::<String>().matches("<path").count();
+    assert_eq!(shapes(&shown), shapes(&hidden));
+    assert!(tree(&hidden).size().height() < tree(&shown).size().height() - 20.0);
+}
+
+#[test]
+fn a_figure_remembers_its_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = crowded();
+    let view = serde_json::json!({ "utterance": "übung ‖Δ‖ 音", "t0": 12, "orbit": [0.5, -1.25] });
+    for path in write_with_view(&spec, &view, folder.path()).unwrap().iter().take(3) {
+        let origin = read_provenance(path).unwrap();
+        assert_eq!((origin.provenance, origin.view.as_ref()), (spec.provenance.clone(), Some(&view)), "{}", path.display());
+    }
+}
+
+#[test]
+fn zz_preview_time() {
+    let mut spec = injection(Width::DoubleColumn);
+    spec.panels.extend(injection(Width::DoubleColumn).panels);
+    spec.columns = 2;
+    let _ = to_png(&spec, 110.0).unwrap();
+    for (name, spec) in [("curves", spec), ("crowded", crowded())] {
+        for _ in 0..3 {
+            let t = std::time::Instant::now();
+            let svg = to_svg(&spec).unwrap();
+            let a = t.elapsed();
+            let png = to_png(&spec, 110.0).unwrap();
+            let b = t.elapsed() - a;
+            let pdf = to_pdf(&spec).unwrap();
+            eprintln!("{name} svg {a:?} {} png {b:?} {} pdf {:?} {}", svg.len(), png.len(), t.elapsed() - a - b, pdf.len());
+        }
+    }
 }
