@@ -11,7 +11,10 @@ use driftscope_core::diagnose::toy::{Toy, VMF_WALK_LOG_SIGMA, toy_corpus};
 use driftscope_core::diagnose::{InjectionConfig, InjectionReport, ReferenceConfig, Summary, inject, references};
 use driftscope_core::job::JobCtx;
 use driftscope_core::predict::{Baselines, GaussianBaseline, LogMagnitudeBaseline, Predictor, Ridge, von_mises_fisher};
-use driftscope_core::rollout::{RolloutConfig, RolloutError, Schedule, Segment, SegmentConfig, read_starts, rollout, sample_segments};
+use driftscope_core::rollout::{
+    Nudge, RolloutConfig, RolloutError, Schedule, Segment, SegmentConfig, StepAction, median_delta_norm, read_starts, rollout,
+    sample_segments,
+};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -284,4 +287,63 @@ fn starts_error(corpus: &Corpus, text: &str) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     read_starts(file.path(), corpus).unwrap_err().to_string()
+}
+
+/// A linear rollout is x[t] = (1 + c)·x[t−1]: whatever is painted or pushed can be followed by hand.
+#[test]
+fn painted_steps_and_pushes_do_what_they_say() {
+    let (ctx, c) = (ctx(), -0.25_f32);
+    let corpus = toy_corpus(Toy::StableAr1 { a: 0.9 }, 8, 60, DIM, 3);
+    let predictor = of_last_frame(c, 1.0, DIM);
+    let start = [Segment { utterance: 1, t0: 20 }];
+    let config = RolloutConfig { n_steps: 5, ..RolloutConfig::default() };
+    use StepAction::{Freeze, Noise, Own, Truth};
+    let push: Vec<f32> = (0..DIM).map(|d| d as f32 * 0.1).collect();
+    let pushed = Schedule { nudges: vec![Nudge { step: 2, by: push.clone() }], ..Schedule::free(5) };
+    let frozen = Schedule::of("frozen", vec![Own, Freeze, Own, Truth, Own]);
+    let noisy = Schedule::of("noisy", vec![Own, Noise, Noise, Own, Freeze]);
+    let plans = [Schedule::free(5), pushed, frozen, noisy.clone()];
+    let rolled = rollout(&ctx, &corpus, &predictor, &baselines(1.0), &start, &plans, &config).unwrap();
+    let grown = |x: &[f32]| x.iter().map(|x| x * (1.0 + c)).collect::<Vec<f32>>();
+    let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    let truth = &corpus.utterances[1].latents;
+    let [free, pushed, frozen, noisy_rolled] = &rolled[..] else { panic!("four plans") };
+    assert!(same(free.state(0, 1), &grown(truth.frame(19))) && same(free.state(0, 2), &grown(free.state(0, 1))));
+    let expected: Vec<f32> = free.state(0, 2).iter().zip(&push).map(|(x, by)| x + by).collect();
+    assert!(same(pushed.state(0, 1), free.state(0, 1)) && same(pushed.state(0, 2), &expected));
+    assert!(same(pushed.state(0, 3), &grown(&expected)), "the rollout goes on from where it was pushed");
+    assert_eq!(frozen.state(0, 2), frozen.state(0, 1));
+    assert!(same(frozen.state(0, 3), &grown(frozen.state(0, 1))) && same(frozen.state(0, 4), truth.frame(23)));
+    assert_eq!(noisy_rolled.state(0, 5), noisy_rolled.state(0, 4));
+    let step = |step: usize| -> Vec<f32> {
+        noisy_rolled.state(0, step).iter().zip(noisy_rolled.state(0, step - 1)).map(|(a, b)| a - b).collect()
+    };
+    let norm = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let unit = median_delta_norm(&corpus);
+    for n in [2, 3] {
+        let length = norm(&step(n)) / unit;
+        assert!((0.5..1.6).contains(&length), "as long as a true step: {length}");
+    }
+    assert!(!same(&step(2), &step(3)));
+    // Painting one step leaves the noise of another as it was; the same seed gives the same bytes.
+    let fewer = Schedule::of("fewer", vec![Own, Own, Noise, Own, Own]);
+    let again = rollout(&ctx, &corpus, &predictor, &baselines(1.0), &start, &[noisy, fewer], &config).unwrap();
+    assert_eq!(again[0].states, noisy_rolled.states);
+    let one: Vec<f32> = again[1].state(0, 3).iter().zip(again[1].state(0, 2)).map(|(a, b)| a - b).collect();
+    assert!(same(&one, &step(3)));
+}
+
+#[test]
+fn a_push_that_does_not_fit_is_refused() {
+    let corpus = toy_corpus(Toy::StableAr1 { a: 0.9 }, 8, 60, DIM, 3);
+    let config = RolloutConfig { n_steps: 4, ..RolloutConfig::default() };
+    for (nudge, expected) in
+        [(Nudge { step: 9, by: vec![0.0; DIM] }, "step from 1 to 4"), (Nudge { step: 1, by: vec![0.0; 3] }, "needs 16 values")]
+    {
+        let plan = Schedule { nudges: vec![nudge], ..Schedule::free(4) };
+        let start = [Segment { utterance: 1, t0: 20 }];
+        let predictor = of_last_frame(0.1, 1.0, DIM);
+        let error = rollout(&ctx(), &corpus, &predictor, &baselines(1.0), &start, &[plan], &config).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }

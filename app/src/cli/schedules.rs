@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use driftscope_core::predict::MagnitudeRule;
-use driftscope_core::rollout::{RolloutConfig, Schedule};
+use driftscope_core::rollout::{RolloutConfig, Schedule, StepAction};
 
 /// How a rollout advances.
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
@@ -59,7 +59,7 @@ impl RolloutArgs {
     }
 }
 
-/// `A`, `B`, `C`, `D`, or `after:3,7` for the true state after steps 3 and 7.
+/// `A`, `B`, `C`, `D`, `after:3+7` for the true state after steps 3 and 7, or `paint:otnf` for one letter a step.
 pub(super) fn schedule(text: &str, n_steps: usize) -> anyhow::Result<Schedule> {
     match text.trim() {
         "A" | "a" | "A_teacher" => return Ok(Schedule::teacher(n_steps)),
@@ -68,20 +68,42 @@ pub(super) fn schedule(text: &str, n_steps: usize) -> anyhow::Result<Schedule> {
         "D" | "d" | "D_rollout" => return Ok(Schedule::free(n_steps)),
         _ => {}
     }
+    if let Some(letters) = text.trim().strip_prefix("paint:") {
+        return painted(letters, n_steps);
+    }
     let steps = text.trim().strip_prefix("after:").map(|list| list.split('+').map(|s| s.trim().parse()).collect::<Result<Vec<usize>, _>>());
     match steps {
         Some(Ok(steps)) if steps.iter().all(|s| (1..=n_steps).contains(s)) => {
             let name = steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("_");
             Ok(Schedule::inject_after(&format!("after_{name}"), &steps, n_steps))
         }
-        _ => bail!("{text} is no mode; use A, B, C, D, or after:3+7 for the true state after steps 3 and 7 of {n_steps}"),
+        _ => bail!(
+            "{text} is no mode; use A, B, C, D, after:3+7 for the true state after steps 3 and 7 of {n_steps}, or paint:otnf for one letter a \
+             step (own, truth, noise, freeze)"
+        ),
     }
+}
+
+/// One letter a step; steps beyond the last letter keep their own frame.
+fn painted(letters: &str, n_steps: usize) -> anyhow::Result<Schedule> {
+    let action = |letter: char| match letter {
+        'o' => Ok(StepAction::Own),
+        't' => Ok(StepAction::Truth),
+        'n' => Ok(StepAction::Noise),
+        'f' => Ok(StepAction::Freeze),
+        other => bail!("paint:{letters}: {other} paints nothing; the letters are o (own), t (truth), n (noise), f (freeze)"),
+    };
+    let mut actions = letters.to_lowercase().chars().map(action).collect::<anyhow::Result<Vec<_>>>()?;
+    if actions.is_empty() || actions.len() > n_steps {
+        bail!("paint:{letters} has {} letters for {n_steps} steps; it takes one a step, and at least one", actions.len());
+    }
+    actions.resize(n_steps, StepAction::Own);
+    Ok(Schedule::of(&format!("paint_{letters}"), actions))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use driftscope_core::rollout::StepAction;
 
     #[test]
     fn modes_by_letter_and_by_step() {
@@ -91,7 +113,9 @@ mod tests {
         let (own, truth) = (StepAction::Own, StepAction::Truth);
         assert_eq!(painted.actions, [truth, own, truth, own]);
         assert_eq!(painted.name, "after_1_3");
-        for bad in ["E", "after:0", "after:17", "after:", ""] {
+        use StepAction::{Freeze, Noise};
+        assert_eq!(schedule("paint:oTnf", 5).unwrap().actions, [own, truth, Noise, Freeze, own]);
+        for bad in ["E", "after:0", "after:17", "after:", "", "paint:", "paint:ox", "paint:ooooooooooooooooo"] {
             assert!(schedule(bad, 16).is_err(), "{bad}");
         }
     }
