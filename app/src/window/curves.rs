@@ -214,7 +214,7 @@ impl Line {
             Self::Live => "Live",
             Self::Null => "Null",
             Self::Skyline => "Skyline",
-            Self::Ridge => "Direct ridge",
+            Self::Ridge => "Ridge",
             Self::Persistence => "Persistence",
             Self::Climatology => "Climatology",
             Self::Sqrt2Sigma => "√2·σ",

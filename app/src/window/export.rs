@@ -154,13 +154,8 @@ impl Press {
 }
 
 fn render(spec: &FigureSpec) -> Result<(egui::ColorImage, f64), String> {
-    let png = figure::to_png(spec, PREVIEW_DPI).map_err(|e| e.to_string())?;
-    let decoder = png::Decoder::new(std::io::Cursor::new(png));
-    let mut reader = decoder.read_info().map_err(|e| e.to_string())?;
-    let mut pixels = vec![0; reader.output_buffer_size().unwrap_or(0)];
-    let info = reader.next_frame(&mut pixels).map_err(|e| e.to_string())?;
-    let image = egui::ColorImage::from_rgb([info.width as usize, info.height as usize], &pixels);
-    Ok((image, spec.width.millimeters()))
+    let pixels = figure::to_pixels(spec, PREVIEW_DPI).map_err(|e| e.to_string())?;
+    Ok((egui::ColorImage::from_rgba_premultiplied([pixels.width, pixels.height], &pixels.rgba), spec.width.millimeters()))
 }
 
 /// The figure that a draft describes; the reason where there is nothing to draw yet.

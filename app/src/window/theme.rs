@@ -105,9 +105,9 @@ pub const FIGURE_SETTINGS_WIDTH: f32 = 250.0;
 /// Width of a progress bar.
 pub const PROGRESS_WIDTH: f32 = 160.0;
 /// Share of the comparison that its table takes.
-pub const TABLE_SHARE: f32 = 0.3;
+pub const TABLE_SHARE: f32 = 0.34;
 /// The narrowest table.
-pub const SMALLEST_TABLE: f32 = 200.0;
+pub const SMALLEST_TABLE: f32 = 290.0;
 /// Distance within which the pointer is on a curve.
 pub const HOVER_REACH: f32 = 14.0;
 /// Opacity of the curves beside the one under the pointer.

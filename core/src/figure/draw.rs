@@ -121,12 +121,12 @@ impl Pencil {
         let first = (0..=n_columns).find(|c| on_page(*c).is_some());
         let last = (0..=n_columns).rev().find(|c| on_page(*c).is_some());
         let [low, high] = image.y.map(|y| place.page_y(y).unwrap_or(place.top + place.height));
-        if let (Some(first), Some(last)) = (first, last) {
-            if let (true, Some(left), Some(right)) = (first < last, on_page(first), on_page(last)) {
-                let most = resolution([right - left, low - high], n_images);
-                let raster = raster(image, first..last, most);
-                self.items.push(Item::Picture { raster, place: [left, high, right - left, low - high] });
-            }
+        if let (Some(first), Some(last)) = (first, last)
+            && let (true, Some(left), Some(right)) = (first < last, on_page(first), on_page(last))
+        {
+            let most = resolution([right - left, low - high], n_images);
+            let raster = raster(image, first..last, most);
+            self.items.push(Item::Picture { raster, place: [left, high, right - left, low - high] });
         }
         if let Some(bar) = &place.bar {
             self.color_bar(image, bar, place);

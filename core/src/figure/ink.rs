@@ -1,6 +1,6 @@
 //! What lies on the page, in the order of drawing: shapes, words and pictures, all lengths in pt from the top left corner.
 //!
-//! [`svg`](super::svg) and [`pdf`](super::pdf) write the same items, so that the formats cannot differ.
+//! [`svg`](super::svg), [`pdf`](super::pdf) and [`pixels`](super::pixels) write the same items, so that the formats cannot differ.
 
 use super::raster::Raster;
 use super::{Stroke, palette::Rgb};

@@ -216,7 +216,7 @@ fn sketch(panel: &Panel, cell: f64, sizes: &Sizes, ruler: &Ruler) -> Place {
 /// Axes that show everything. An image fills them; curves alone keep a little distance from their ends.
 fn axes(panel: &Panel) -> (Axis, Axis) {
     let points = || panel.series.iter().flat_map(|s| &s.points);
-    let edges = |of: fn(&Image) -> [f64; 2]| panel.image.iter().flat_map(move |image| of(image));
+    let edges = |of: fn(&Image) -> [f64; 2]| panel.image.iter().flat_map(of);
     let bands = panel.series.iter().filter_map(|s| s.band.as_ref()).flat_map(|b| b.low.iter().chain(&b.high)).copied();
     let samples = panel.envelopes.iter().flat_map(|e| e.extremes.iter().flatten()).map(|v| f64::from(*v));
     let along = panel.envelopes.iter().flat_map(|e| e.x).chain(edges(|image| image.x));

@@ -3,7 +3,7 @@
 //! A figure is not a screenshot. The same spec and data give the same bytes; sizes are those of the printed page; what made the
 //! numbers is inside every file, and the view that it shows can be, for [`read_provenance`] to give back. Steps: [`layout`] places boxes,
 //! [`axis`] finds ticks, [`curve`] turns points into strokes, [`raster`] turns cells into pixels, [`draw`] makes [`ink`] of them, which
-//! [`svg`] and [`pdf`] write; [`png`] renders that SVG. [`horizons`] and [`trajectory`] are ready specs of what the analyses give; curves,
+//! [`svg`], [`pdf`] and [`pixels`] write, the last as [`png`]. [`horizons`] and [`trajectory`] are ready specs of what the analyses give; curves,
 //! waveforms and spectrograms are drawn of anything. Nothing is computed here but what is needed to draw it.
 
 mod axis;
@@ -15,6 +15,7 @@ mod ink;
 mod layout;
 pub mod palette;
 mod pdf;
+mod pixels;
 mod png;
 mod raster;
 mod read;
@@ -28,6 +29,6 @@ pub use axis::{Axis, Tick};
 pub use csv::to_csv;
 pub use horizons::horizons;
 pub use read::{ReadError, read_provenance};
-pub use render::{FigureError, to_pdf, to_png, to_svg, write, write_with_view};
+pub use render::{FigureError, Pixels, to_pdf, to_pixels, to_png, to_svg, write, write_with_view};
 pub use spec::{Band, Envelope, FigureSpec, Guide, Image, Legend, Mark, Origin, Panel, Provenance, Scale, Series, Shape, Stroke, Width};
 pub use trajectory::{Path, trajectory};

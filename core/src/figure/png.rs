@@ -1,10 +1,4 @@
-//! SVG to pixels.
-
-use std::sync::{Arc, LazyLock};
-
-use resvg::{tiny_skia, usvg};
-
-use super::text::{FAMILY, FONT};
+//! Pixels as a file that says its resolution and what made it.
 
 /// What a PNG carries besides pixels.
 pub(super) struct Labels<'a> {
@@ -15,29 +9,8 @@ pub(super) struct Labels<'a> {
 /// Keyword of the chunk that holds what made the figure.
 pub(super) const ORIGIN: &str = "Provenance";
 
-/// The embedded font alone, so that no machine's fonts change the bytes; read once, since a preview is rendered at every step of a slider.
-static FONTS: LazyLock<Arc<usvg::fontdb::Database>> = LazyLock::new(|| {
-    let mut fonts = usvg::fontdb::Database::new();
-    fonts.load_font_source(usvg::fontdb::Source::Binary(Arc::new(FONT)));
-    fonts.set_sans_serif_family(FAMILY);
-    Arc::new(fonts)
-});
-
-/// Renders at `dpi` on white.
-pub(super) fn from_svg(svg: &str, width_mm: f64, dpi: f64, labels: &Labels) -> Result<Vec<u8>, String> {
-    let options = usvg::Options { font_family: FAMILY.to_owned(), fontdb: Arc::clone(&FONTS), ..usvg::Options::default() };
-    let tree = usvg::Tree::from_str(svg, &options).map_err(|error| error.to_string())?;
-    let width = (width_mm / 25.4 * dpi).round().max(1.0);
-    let scale = width / f64::from(tree.size().width());
-    let height = (f64::from(tree.size().height()) * scale).round().max(1.0);
-    let mut pixels =
-        tiny_skia::Pixmap::new(width as u32, height as u32).ok_or_else(|| format!("{width} × {height} pixels are too many"))?;
-    pixels.fill(tiny_skia::Color::WHITE);
-    resvg::render(&tree, tiny_skia::Transform::from_scale(scale as f32, scale as f32), &mut pixels.as_mut());
-    encode(&pixels, dpi, labels).map_err(|error| error.to_string())
-}
-
-fn encode(pixels: &tiny_skia::Pixmap, dpi: f64, labels: &Labels) -> Result<Vec<u8>, png::EncodingError> {
+/// The whole file.
+pub(super) fn encode(pixels: &tiny_skia::Pixmap, dpi: f64, labels: &Labels) -> Result<Vec<u8>, png::EncodingError> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
     encoder.set_color(png::ColorType::Rgb);
@@ -50,7 +23,8 @@ fn encode(pixels: &tiny_skia::Pixmap, dpi: f64, labels: &Labels) -> Result<Vec<u
     encoder.add_itxt_chunk(ORIGIN.to_owned(), labels.origin_json.to_owned())?;
     let mut writer = encoder.write_header()?;
     // The background is opaque, so the alpha of every pixel is 255.
-    let rgb: Vec<u8> = pixels.data().chunks_exact(4).flat_map(|rgba| [rgba[0], rgba[1], rgba[2]]).collect();
+    let mut rgb = Vec::with_capacity(pixels.data().len() / 4 * 3);
+    pixels.data().chunks_exact(4).for_each(|rgba| rgb.extend_from_slice(&rgba[..3]));
     writer.write_image_data(&rgb)?;
     writer.finish()?;
     Ok(bytes)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::draw::draw;
 use super::ink::Group;
 use super::layout::{Layout, lay_out};
+use super::pixels::pixels;
 use super::text::Ruler;
 use super::{FigureSpec, Origin, Panel, pdf, png, svg, to_csv};
 use crate::disk;
@@ -57,9 +58,26 @@ pub fn to_svg(spec: &FigureSpec) -> Result<String, FigureError> {
     Sheet::new(spec, None)?.svg()
 }
 
-/// PNG at `dpi`, which is written in the file, as is the provenance. At 110 dpi it is made fast enough for a preview.
+/// PNG at `dpi`, which is written in the file, as is the provenance.
 pub fn to_png(spec: &FigureSpec, dpi: f64) -> Result<Vec<u8>, FigureError> {
     Sheet::new(spec, None)?.png(dpi)
+}
+
+/// The same picture for the screen, at `dpi`: what a preview shows while a slider moves.
+pub fn to_pixels(spec: &FigureSpec, dpi: f64) -> Result<Pixels, FigureError> {
+    let pixmap = Sheet::new(spec, None)?.pixels(dpi)?;
+    Ok(Pixels { width: pixmap.width() as usize, height: pixmap.height() as usize, rgba: pixmap.take() })
+}
+
+/// An opaque picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pixels {
+    /// Pixels of a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// `[height, width, 4]`: sRGB and an alpha of 255, row by row from the top.
+    pub rgba: Vec<u8>,
 }
 
 /// PDF of one page of the figure's size, as LaTeX includes it: lines as lines, text as text in an embedded subset of the font. Title and
@@ -133,7 +151,13 @@ impl<'a> Sheet<'a> {
 
     fn png(&self, dpi: f64) -> Result<Vec<u8>, FigureError> {
         let labels = png::Labels { title: &self.spec.name, origin_json: &self.origin_json };
-        png::from_svg(&self.svg()?, self.spec.width.millimeters(), dpi, &labels).map_err(self.failed("PNG"))
+        png::encode(&self.pixels(dpi)?, dpi, &labels).map_err(|error| self.failed("PNG")(error.to_string()))
+    }
+
+    fn pixels(&self, dpi: f64) -> Result<tiny_skia::Pixmap, FigureError> {
+        let width = (self.spec.width.millimeters() / 25.4 * dpi).round().max(1.0);
+        let too_many = || self.failed("PNG")(format!("{width} pixels across are too many"));
+        pixels(&self.layout, &self.groups, width).ok_or_else(too_many)
     }
 
     fn pdf(&self) -> Result<Vec<u8>, FigureError> {

@@ -7,11 +7,8 @@ use skrifa::instance::{LocationRef, Size};
 use skrifa::metrics::GlyphMetrics;
 use skrifa::{FontRef, MetadataProvider};
 
-/// Inter Regular: the font that PNG is rendered with and that SVG asks for by name.
+/// Inter Regular: the font that PNG and PDF are set in and that SVG asks for by name.
 pub(super) const FONT: &[u8] = include_bytes!("../../../assets/fonts/Inter-Regular.otf");
-
-/// Name of [`FONT`].
-pub(super) const FAMILY: &str = "Inter";
 
 /// What SVG asks for: [`FONT`], then narrower fonts that nearly every machine has, so that nothing overflows without it.
 pub(super) const FAMILIES: &str = "Inter, 'Helvetica Neue', Helvetica, Arial, sans-serif";

@@ -227,14 +227,11 @@ fn nearest(shown: &[&Curve], step: usize, pos: egui::Pos2, transform: &PlotTrans
 /// "step 7 · live 0.312 · D 0.251".
 fn cursor_readout(plot: &CurvePlot, step_idx: usize, state: &State) -> String {
     let mut text = format!("step {}", step_idx + 1);
-    for curve in plot.curves.iter().rev().filter(|c| c.line.is_rollout() && !state.hidden().contains(&c.line)) {
-        if !matches!(curve.line, Line::Live | Line::Free | Line::Comparand(_) | Line::Branch(_)) {
-            continue;
-        }
+    for curve in plot.curves.iter().rev().filter(|c| !state.hidden().contains(&c.line)) {
         let name = match curve.line {
             Line::Live => "live",
             Line::Free => "D",
-            _ => curve.name.as_str(),
+            _ => continue,
         };
         if let Some(value) = curve.values.get(step_idx).copied().flatten() {
             text += &format!(" · {name} {value:.3}");

@@ -28,7 +28,10 @@ pub fn figure_ui(ctx: &egui::Context, state: &State, drawings: &mut Drawings, co
             });
             ui.separator();
             let size = egui::vec2(room.x - theme::FIGURE_SETTINGS_WIDTH - theme::GAP * 4.0, room.y - theme::GAP * 2.0);
-            ui.allocate_ui(size, |ui| preview_ui(ui, state, draft, drawings));
+            ui.allocate_ui_with_layout(size, egui::Layout::top_down(egui::Align::Min), |ui| {
+                ui.set_min_size(size);
+                preview_ui(ui, state, draft, drawings);
+            });
         });
     });
     if modal.should_close() {

@@ -253,8 +253,8 @@ fn steps_ui(ui: &egui::Ui, strip: Rect, axis: Axis, state: &State, commands: &mu
     let pointer = ui.input(|i| i.pointer.interact_pos());
     for step in 1..=choice.config.n_steps {
         let frame = choice.t0 + step - 1;
-        let cell = Rect::from_min_max(pos2(axis.frame_x(frame), strip.top()), pos2(axis.frame_x(frame + 1), strip.bottom())).shrink(1.5);
-        let shown = cell.intersect(strip);
+        let whole = Rect::from_min_max(pos2(axis.frame_x(frame), strip.top()), pos2(axis.frame_x(frame + 1), strip.bottom()));
+        let (cell, shown) = (whole.shrink(1.5), whole.intersect(strip));
         if shown.width() <= 0.0 {
             continue;
         }

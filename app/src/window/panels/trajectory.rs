@@ -44,10 +44,13 @@ pub fn trajectory_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, 
     ui.horizontal(|ui| {
         ui.strong("Trajectory");
         definition_ui(ui, "Trajectory", DEFINITION);
-        ui.small(departure(state, rolled));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             fan_ui(ui, state, commands);
             color_ui(ui, state, commands);
+            let departure = departure(state, rolled);
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                ui.add(egui::Label::new(egui::RichText::new(&departure).small()).truncate()).on_hover_text(&departure);
+            });
         });
     });
     if !state.is_current() {
@@ -318,7 +321,7 @@ fn departure(state: &State, rolled: &Rolled) -> String {
     let step = state.cursor_step().unwrap_or(rolled.live.n_steps).min(rolled.live.n_steps);
     let error = f64::from(rolled.live.state_err_after[step - 1]) / rolled.report.references.median_delta_norm;
     let off = rolled.off_manifold.get(step - 1).copied().unwrap_or(f64::NAN);
-    format!("step {step}: the live rollout is {error:.2} median ‖Δ‖ from the truth, {off:.2} × as far from the data as true frames")
+    format!("step {step}: {error:.2} median ‖Δ‖ from the truth, {off:.2} × as far from the data as true frames")
 }
 
 /// A point that is being pulled: path and step.

@@ -45,16 +45,15 @@ fn a_figure_without_a_view_has_none() {
 #[test]
 fn a_file_that_is_cut_short_gives_all_or_says_so() {
     for (path, bytes) in files(&spec(), &serde_json::json!([1, 2, 3])) {
-        let step = (bytes.len() / 3000).max(1);
         let mut n_damaged = 0;
-        for length in (1..bytes.len()).step_by(step) {
+        for length in (1..bytes.len().min(1500)).chain((1500..bytes.len()).step_by(29)) {
             match read(Cursor::new(&bytes[..length])) {
                 Ok(origin) => assert_eq!(origin.provenance, spec().provenance),
                 Err(Fault::Damaged) => n_damaged += 1,
                 Err(fault) => panic!("{fault:?} of {length} bytes of {}", path.display()),
             }
         }
-        assert!(n_damaged > 20, "{n_damaged}");
+        assert!(n_damaged > 200, "{n_damaged} of {}", path.display());
     }
 }
 
