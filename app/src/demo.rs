@@ -14,6 +14,8 @@ use driftscope_core::latents::{CodecTag, Latents};
 use driftscope_core::predict::{Baselines, Predictor};
 use safetensors::SafeTensors;
 
+use crate::window::session::Material;
+
 /// The files, listed by the build script: `VOICES`, `PREDICTORS`, `LATENTS`.
 mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
@@ -74,6 +76,12 @@ pub fn load(device: &Device) -> anyhow::Result<Demo> {
     let train: Vec<usize> = (0..corpus.utterances.len()).filter(|&i| corpus.utterances[i].side == Side::Train).collect();
     let baselines = Baselines::fit(&Pairs::cut(&corpus, &train, first.info.window, first.info.horizon, Slice::All));
     Ok(Demo { codec, corpus, clips, predictors, baselines })
+}
+
+/// The demo as the window works on it.
+pub fn material(device: &Device) -> anyhow::Result<Material> {
+    let Demo { codec, corpus, clips, predictors, baselines } = load(device)?;
+    Ok(Material { name: "demo".to_owned(), path: None, corpus, clips, codec: Some(codec), made_by: None, predictors, baselines })
 }
 
 /// The latents of a corpus as one safetensors file: `ID` `[n_frames, dim]` and `ID/energy` `[n_frames]`, the rest in its header.

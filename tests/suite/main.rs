@@ -16,6 +16,7 @@ mod represent;
 mod shaders;
 mod shared;
 mod stores;
+mod story;
 mod tidy;
 mod toys;
 mod window;

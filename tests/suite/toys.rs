@@ -315,9 +315,8 @@ fn painted_steps_and_pushes_do_what_they_say() {
     assert_eq!(frozen.state(0, 2), frozen.state(0, 1));
     assert!(same(frozen.state(0, 3), &grown(frozen.state(0, 1))) && same(frozen.state(0, 4), truth.frame(23)));
     assert_eq!(noisy_rolled.state(0, 5), noisy_rolled.state(0, 4));
-    let step = |step: usize| -> Vec<f32> {
-        noisy_rolled.state(0, step).iter().zip(noisy_rolled.state(0, step - 1)).map(|(a, b)| a - b).collect()
-    };
+    let step =
+        |step: usize| -> Vec<f32> { noisy_rolled.state(0, step).iter().zip(noisy_rolled.state(0, step - 1)).map(|(a, b)| a - b).collect() };
     let norm = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
     let unit = median_delta_norm(&corpus);
     for n in [2, 3] {

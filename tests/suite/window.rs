@@ -6,23 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use driftscope::window::command::{Command, Commands, FigureOf};
-use driftscope::window::curves::{Line, Metric, table_steps};
+use driftscope::window::curves::{Curve, CurvePlot, Line, Metric, table_steps};
 use driftscope::window::drawing::Drawings;
+use driftscope::window::jobs::{FitDraft, JobChange, JobEvent, Outcome, Runner, Status, Task};
+use driftscope::window::layout::{self, Pane};
 use driftscope::window::panels;
 use driftscope::window::picture::{difference, picture};
 use driftscope::window::session::{Material, Session};
 use driftscope::window::source::Source;
 use driftscope::window::state::{Effect, Notice, SoundState, State};
 use driftscope::window::theme;
-use driftscope::window::view::Basis;
-use driftscope::window::worker::{Delivery, Sound, Wish, Worker};
+use driftscope::window::view::{Axes, Basis, ColorBy, Comparand, Pull};
+use driftscope::window::worker::{Delivery, Rolled, Sound, Wish, Worker};
 use driftscope_core::audio::AudioClip;
 use driftscope_core::context::{Pairs, Side, Slice};
 use driftscope_core::diagnose::toy::{Toy, toy_corpus};
 use driftscope_core::engine::{DeviceChoice, open_device};
 use driftscope_core::job::JobCtx;
-use driftscope_core::predict::{Baselines, MagnitudeRule, Predictor, Ridge};
+use driftscope_core::predict::{Baselines, MagnitudeRule, Predictor, PredictorKind, Ridge};
 use driftscope_core::rollout::StepAction;
+use driftscope_core::run::Registry;
 use eframe::egui;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
@@ -143,7 +146,12 @@ fn a_first_start_ends_complete() {
 fn every_setting_reaches_the_rollout() {
     let (mut state, mut worker) = ready();
     let before = Arc::clone(state.rolled.as_ref().unwrap());
-    for command in [Command::SetAlpha(0.5), Command::SetReanchor(Some(4)), Command::Paint { step: 2, action: StepAction::Truth }, Command::SetStart(20)] {
+    for command in [
+        Command::SetAlpha(0.5),
+        Command::SetReanchor(Some(4)),
+        Command::Paint { step: 2, action: StepAction::Truth },
+        Command::SetStart(20),
+    ] {
         let shown = Arc::clone(state.rolled.as_ref().unwrap());
         assert_eq!(state.apply(command.clone()), [Effect::Compute], "{command:?}");
         assert!(!state.is_current(), "what is on screen is of before {command:?}");
@@ -259,7 +267,11 @@ fn keys_are_commands() {
     use egui::{Key, Modifiers};
     for (modifiers, key, command) in [
         (Modifiers::NONE, Key::Space, Command::TogglePlay),
-        (Modifiers::NONE, Key::Num2, Command::Listen(Source::Rollout)),
+        (Modifiers::NONE, Key::Comma, Command::SetStart(state.choice().t0 - 1)),
+        (Modifiers::NONE, Key::B, Command::Branch { from: None, pull: None }),
+        (Modifiers::NONE, Key::OpenBracket, Command::LoopFrom),
+        (Modifiers::NONE, Key::M, Command::ToggleLoudness),
+        (Modifiers::COMMAND, Key::K, Command::TogglePalette),
         (Modifiers::NONE, Key::ArrowRight, Command::MoveCursor(1)),
         (Modifiers::SHIFT, Key::ArrowLeft, Command::MoveCursorSec(-1.0)),
         (Modifiers::NONE, Key::L, Command::ToggleLoop),
@@ -347,4 +359,367 @@ fn tables_show_what_comes_after_each_injection() {
         let curve = plot.curve(Line::Free).unwrap();
         assert_eq!((metric.center(step), metric.spread(step)), (curve.values[4], curve.bands[4]), "{metric:?}");
     }
+}
+
+/// Feeds undo a second of quiet.
+fn settle(state: &mut State, now: &mut f64) {
+    for _ in 0..3 {
+        *now += 0.5;
+        state.remember(*now);
+    }
+}
+
+#[test]
+fn every_choice_is_undone_and_done_again() {
+    let (mut state, _worker) = ready();
+    let mut now = 0.0;
+    settle(&mut state, &mut now);
+    let choices = [
+        Command::SetAlpha(0.5),
+        Command::SetStart(20),
+        Command::SetSteps(8),
+        Command::Paint { step: 2, action: StepAction::Noise },
+        Command::ChoosePredictor(1),
+        Command::ToggleLine(Line::Null),
+        Command::Branch { from: None, pull: Some(Pull { step: 3, by: vec![1.0, 0.0, 0.0] }) },
+        Command::SetLoop(Some([1.0, 2.0])),
+        Command::ToggleComparand(Comparand { store: 0, predictor: 2 }),
+        Command::ChooseUtterance(1),
+        Command::SetTheme(egui::ThemePreference::Dark),
+        Command::PinValues(Metric::Cosine, [0.0, 1.0]),
+    ];
+    let mut views = vec![state.view.clone()];
+    for command in choices {
+        state.apply(command.clone());
+        assert_ne!(state.view, *views.last().unwrap(), "{command:?}");
+        settle(&mut state, &mut now);
+        views.push(state.view.clone());
+    }
+    for view in views.iter().rev().skip(1) {
+        assert!(!state.apply(Command::Undo).is_empty());
+        assert_eq!(state.view, *view);
+    }
+    assert_eq!(state.can_undo(), [false, true]);
+    for view in &views[1..] {
+        state.apply(Command::Redo);
+        assert_eq!(state.view, *view);
+    }
+    // A slider that is pulled is one choice.
+    settle(&mut state, &mut now);
+    let before = state.view.clone();
+    for alpha in [0.6, 0.7, 0.8] {
+        state.apply(Command::SetAlpha(alpha));
+        now += 0.02;
+        state.remember(now);
+    }
+    settle(&mut state, &mut now);
+    state.apply(Command::Undo);
+    assert_eq!(state.view, before);
+}
+
+#[test]
+fn a_pulled_point_becomes_a_branch_that_goes_on_from_there() {
+    let (mut state, mut worker) = ready();
+    let pull = Pull { step: 4, by: vec![2.0, -1.0, 0.5] };
+    assert_eq!(state.apply(Command::Branch { from: None, pull: Some(pull.clone()) }), [Effect::Compute]);
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, |s| s.kept.contains_key(&1));
+    let (live, kept) = (Arc::clone(state.rolled.as_ref().unwrap()), Arc::clone(&state.kept[&1]));
+    for step in 1..4 {
+        assert_eq!(kept.rollout.state(0, step), live.live.state(0, step));
+    }
+    for (c, by) in pull.by.iter().enumerate() {
+        assert!((kept.path[3][c] - live.rolled_path[3][c] - by).abs() < 1e-3, "component {c}");
+    }
+    assert_ne!(kept.rollout.state(0, 5), live.live.state(0, 5));
+    assert_eq!(kept.curves.len(), Metric::ALL.len());
+    // It keeps its settings when the live rollout's change, and can be pulled in its turn.
+    state.apply(Command::SetAlpha(0.2));
+    state.apply(Command::Branch { from: Some(1), pull: Some(Pull { step: 6, by: vec![0.0, 1.0, 0.0] }) });
+    let [first, second] = &state.view.branches[..] else { panic!("two branches") };
+    assert_eq!((first.choice.config.alpha, second.choice.config.alpha), (1.0, 1.0));
+    assert_eq!(second.pulls.iter().map(|p| p.step).collect::<Vec<_>>(), [4, 6]);
+    state.apply(Command::RenameBranch(2, "twice".into()));
+    assert!(state.legend().iter().any(|(line, name)| *line == Line::Branch(2) && name == "twice"));
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, |s| s.is_current() && s.kept.contains_key(&2));
+    assert_eq!(state.kept[&1].rollout.states, kept.rollout.states);
+    state.apply(Command::AdoptBranch(1));
+    assert_eq!(state.choice().config.alpha, 1.0);
+    state.apply(Command::DropBranch(1));
+    assert_eq!(state.view.branches.len(), 1);
+}
+
+#[test]
+fn a_fan_is_sampled_and_predictors_are_compared_at_one_start() {
+    let (mut state, mut worker) = ready();
+    state.apply(Command::SetFan(8));
+    for predictor in [0, 1] {
+        state.apply(Command::ToggleComparand(Comparand { store: 0, predictor }));
+    }
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, |s| s.fan.is_some() && s.compared.len() == 2);
+    let fan = state.fan.as_ref().unwrap();
+    assert_eq!((fan.paths.len(), fan.paths[0].len(), fan.errors[0].len()), (8, 16, 16));
+    assert_ne!(fan.paths[0], fan.paths[1], "samples differ");
+    assert_eq!(state.comparison.len(), Metric::ALL.len());
+    let rolled = state.rolled.as_ref().unwrap();
+    let own = state.comparison[1].curve(Line::Comparand(Comparand { store: 0, predictor: 0 })).unwrap();
+    assert_eq!(own.values, rolled.plots[1].curve(Line::Free).unwrap().values, "the chosen one's is its mode D");
+    assert_eq!(own.name, "Ridge k=1");
+    let other = state.comparison[1].curve(Line::Comparand(Comparand { store: 0, predictor: 1 })).unwrap();
+    assert_ne!(own.values, other.values);
+    // Another start, another comparison: the old one is not shown with it.
+    state.apply(Command::ToggleComparand(Comparand { store: 0, predictor: 1 }));
+    assert_eq!(state.comparison[1].curves.iter().filter(|c| matches!(c.line, Line::Comparand(_))).count(), 1);
+}
+
+#[test]
+fn another_store_is_opened_beside_and_the_item_is_held() {
+    let (mut state, _worker) = ready();
+    let ctx = ctx();
+    let mut other = material(&ctx);
+    other.name = "toy at half the rate".into();
+    other.corpus.frame_rate_hz /= 2.0;
+    let other = Arc::new(Session::prepare(&ctx, other).unwrap());
+    state.apply(Command::ChooseUtterance(3));
+    state.apply(Command::SetStart(30));
+    let id = |s: &State| s.session().unwrap().corpus.utterances[s.choice().utterance].id.clone();
+    let (utterance, alpha) = (id(&state), 0.7);
+    state.apply(Command::SetAlpha(alpha));
+    let [Effect::Start(job, _)] = state.apply(Command::Start(Task::OpenStore { path: "/x/latents.zarr".into() }))[..] else {
+        panic!("no job")
+    };
+    assert_eq!(state.n_running(), 1);
+    let ended = JobChange::Ended(Status::Done, "Opened it.".into(), Some(Outcome::Session(other)));
+    state.receive(Delivery::Job(JobEvent { id: job, change: ended }));
+    assert_eq!((state.n_running(), state.choice().store, state.sessions.len()), (0, 1, 2));
+    assert_eq!((id(&state), state.choice().t0, state.choice().config.alpha), (utterance.clone(), 15, alpha), "half the frames a second");
+    state.apply(Command::ChooseStore(0));
+    assert_eq!((id(&state), state.choice().t0), (utterance, 30));
+}
+
+#[test]
+fn a_fit_in_the_window_is_stopped_kept_and_resumed() {
+    let (mut state, worker) = ready();
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = Runner::new(worker.desk(), ctx(), Some(Registry::at(&folder.path().join("runs"))));
+    let fit = FitDraft {
+        store: 0,
+        kind: PredictorKind::Mdn,
+        horizon: 1,
+        hidden_dim: 16,
+        max_steps: 400,
+        out: folder.path().join("predictors").join("mdn-k1.safetensors"),
+    };
+    let wait = |state: &mut State, runner: &mut Runner, stop: bool, done: &dyn Fn(&State) -> bool| {
+        while !done(state) {
+            let delivery = worker.wait(Duration::from_secs(30)).expect("the job reports");
+            state.receive(delivery);
+            if stop && state.jobs.last().unwrap().progress.as_ref().is_some_and(|p| p.done > 20) {
+                runner.stop(state.jobs.last().unwrap().id);
+            }
+        }
+    };
+    let [Effect::Start(id, ref task)] = state.apply(Command::Start(Task::Fit(fit.clone())))[..] else { panic!("no job") };
+    runner.start(id, task.clone(), &state.sessions);
+    wait(&mut state, &mut runner, true, &|s| s.n_running() == 0);
+    assert_eq!(state.jobs[0].status, Status::Stopped, "{:?}", state.notice);
+    assert!(!fit.out.exists() && fit.out.with_added_extension("state").exists());
+    // The next session finds it left behind.
+    let memory = state.memory().unwrap();
+    assert_eq!(memory.unfinished, [Task::Fit(fit.clone())]);
+    let [Effect::Start(id, ref task)] = state.apply(Command::ResumeJob(id))[..] else { panic!("not resumed") };
+    runner.start(id, task.clone(), &state.sessions);
+    let mut first_done = None;
+    while state.n_running() > 0 {
+        let delivery = worker.wait(Duration::from_secs(30)).unwrap();
+        state.receive(delivery);
+        first_done = first_done.or_else(|| state.jobs[0].progress.as_ref().filter(|p| p.stage.contains("mdn")).map(|p| p.done));
+    }
+    assert_eq!(state.jobs[0].status, Status::Done, "{:?}", state.notice);
+    assert!(first_done.unwrap() >= 20, "it goes on where it was: {first_done:?}");
+    let session = state.session().unwrap();
+    assert_eq!(session.predictors.len(), 4);
+    assert_eq!((session.predictors[3].info.kind.as_str(), state.choice().predictor), ("mdn", 3), "what was fitted is what is shown");
+    assert!(fit.out.exists() && !fit.out.with_added_extension("state").exists());
+    let (runs, _) = Registry::at(&folder.path().join("runs")).list().unwrap();
+    assert_eq!(runs.len(), 2, "the stopped one and the finished one");
+}
+
+#[test]
+fn quitting_while_a_job_runs_asks() {
+    let (mut state, _worker) = ready();
+    assert_eq!(state.apply(Command::Quit), [Effect::Close]);
+    state.apply(Command::Start(Task::AddAudio { path: "/a.wav".into(), store: 0 }));
+    assert_eq!(state.apply(Command::Quit), []);
+    assert!(state.quitting);
+    assert_eq!(asked(&state, [900.0, 600.0], whole, |h| h.get_by_label("Keep working").click()), [Command::KeepOpen]);
+    assert_eq!(asked(&state, [900.0, 600.0], whole, |h| h.get_by_label("Stop and quit").click()), [Command::QuitNow]);
+    assert_eq!(state.apply(Command::QuitNow), [Effect::Close]);
+}
+
+#[test]
+fn the_loop_is_set_at_the_cursor_and_on_frames() {
+    let (mut state, _worker) = ready();
+    let (from, to) = state.loop_sec();
+    assert_eq!(to - from, (4 + 16) as f64 * 0.08, "the window and the steps");
+    state.apply(Command::SetCursor(10));
+    state.apply(Command::LoopFrom);
+    assert_eq!(state.loop_sec(), (0.8, to));
+    state.apply(Command::SetCursor(12));
+    state.apply(Command::LoopTo);
+    let [low, high] = state.view.loop_sec.unwrap();
+    assert!((low - 0.8).abs() < 1e-9 && (high - 0.96).abs() < 1e-9);
+    state.apply(Command::SetLoop(Some([2.03, 1.01])));
+    let [low, high] = state.view.loop_sec.unwrap();
+    assert!((low - 1.04).abs() < 1e-9 && (high - 2.0).abs() < 1e-9, "sorted and snapped: {low}, {high}");
+    state.apply(Command::SetLoop(Some([1.5, 1.5])));
+    assert_eq!(state.view.loop_sec, Some([low, high]), "no region leaves it");
+    state.apply(Command::SetLoop(None));
+    assert_eq!(state.loop_sec(), (from, to));
+}
+
+#[test]
+fn axes_are_the_windows_own() {
+    let (mut state, _worker) = ready();
+    state.apply(Command::ViewSteps(Some([3.0, 9.0])));
+    state.apply(Command::PinValues(Metric::Cosine, [-0.5, 1.0]));
+    state.apply(Command::ViewValues(Metric::Cosine, Some([7.0, 8.0])));
+    assert_eq!(state.view.axes.values[&Metric::Cosine], [-0.5, 1.0], "a pinned axis stays");
+    state.apply(Command::ViewValues(Metric::StateError, Some([-1.0, 1.0])));
+    state.apply(Command::PinValues(Metric::Cosine, [0.0, 0.0]));
+    assert!(!state.view.axes.values.contains_key(&Metric::Cosine), "let go, it shows all");
+    state.apply(Command::ResetView);
+    assert_eq!(state.view.axes, Axes::default());
+    let whole = state.duration_sec();
+    state.apply(Command::ViewSeconds(Some([-3.0, whole * 0.5])));
+    let [from, to] = state.seconds_in_view();
+    assert!(from == 0.0 && to <= whole, "never beyond the sound: {from} to {to}");
+    state.apply(Command::ViewSeconds(Some([-9.0, 99.0])));
+    assert_eq!(state.seconds_in_view(), [0.0, whole]);
+}
+
+#[test]
+fn rollouts_are_as_long_as_asked_and_as_there_is_room_for() {
+    let (mut state, mut worker) = ready();
+    state.apply(Command::SetSteps(8));
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, State::is_current);
+    let rolled = state.rolled.as_ref().unwrap();
+    assert_eq!((rolled.live.n_steps, rolled.plots[0].n_steps()), (8, 8));
+    assert_eq!(rolled.plots[0].curve(Line::Null).unwrap().values.len(), 8, "references are as long");
+    state.apply(Command::SetSteps(10_000));
+    let most = state.session().unwrap().most_steps;
+    assert_eq!(state.choice().config.n_steps, most);
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, State::is_current);
+}
+
+#[test]
+fn a_hundred_thousand_points_are_drawn_as_a_few_thousand() {
+    let (mut state, _worker) = ready();
+    let rolled = Arc::clone(state.rolled.as_ref().unwrap());
+    let long = |curve: &Curve| Curve {
+        values: (0..25_000).map(|i| curve.values[i % 16].map(|v| v + (i as f64 * 0.01).sin().abs())).collect(),
+        bands: vec![None; 25_000],
+        n: vec![1; 25_000],
+        n_nonfinite: vec![0; 25_000],
+        ..curve.clone()
+    };
+    let modes = [Line::Teacher, Line::Periodic, Line::OneShot, Line::Free];
+    let plots: Vec<CurvePlot> = rolled
+        .plots
+        .iter()
+        .map(|plot| CurvePlot { metric: plot.metric, curves: modes.iter().map(|line| long(plot.curve(*line).unwrap())).collect() })
+        .collect();
+    // The worker holds on to its own; what is drawn here is a copy with longer curves.
+    let mut rolled = Arc::try_unwrap(rolled).unwrap_or_else(|shared| clone_of(&shared));
+    rolled.plots = plots;
+    state.rolled = Some(Arc::new(rolled));
+    let draw = |ui: &mut egui::Ui, commands: &mut Commands| panels::curves_ui(ui, &state, commands);
+    let mut harness =
+        Harness::builder().with_context_setup(theme::install).with_size([1280.0, 300.0]).build_ui_state(draw, Commands::default());
+    harness.run_steps(3);
+    let primitives: usize = harness.output().shapes.iter().map(|s| points_of(&s.shape)).sum();
+    assert!((1_000..60_000).contains(&primitives), "{primitives} points for 400,000");
+}
+
+fn points_of(shape: &egui::Shape) -> usize {
+    match shape {
+        egui::Shape::Vec(all) => all.iter().map(points_of).sum(),
+        egui::Shape::Path(path) => path.points.len(),
+        egui::Shape::Band(band) => band.points.len(),
+        egui::Shape::LineSegment { .. } | egui::Shape::Circle(_) => 2,
+        _ => 0,
+    }
+}
+
+fn clone_of(rolled: &Rolled) -> Rolled {
+    Rolled {
+        generation: rolled.generation,
+        choice: rolled.choice.clone(),
+        live: rolled.live.clone(),
+        report: rolled.report.clone(),
+        n_starts: rolled.n_starts,
+        plots: rolled.plots.clone(),
+        true_path: rolled.true_path.clone(),
+        rolled_path: rolled.rolled_path.clone(),
+        off_manifold: rolled.off_manifold.clone(),
+        milliseconds: rolled.milliseconds,
+    }
+}
+
+#[test]
+fn every_panel_is_reached_by_name() {
+    let (mut state, mut worker) = ready();
+    for predictor in [0, 1] {
+        state.apply(Command::ToggleComparand(Comparand { store: 0, predictor }));
+    }
+    state.apply(Command::Branch { from: None, pull: None });
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, |s| s.compared.len() == 2 && s.kept.len() == 1);
+    let click = |state: &State, name: &'static str| asked(state, [1600.0, 1000.0], whole, move |h| h.get_by_label(name).click());
+    for (name, command) in [
+        ("Match loudness", Command::ToggleLoudness),
+        ("Palette", Command::TogglePalette),
+        ("Brush noise", Command::SetBrush(StepAction::Noise)),
+        ("Keep as branch", Command::Branch { from: None, pull: None }),
+        ("Color by error", Command::SetColorBy(ColorBy::Error)),
+        ("Drop Branch 1", Command::DropBranch(1)),
+        ("Curve Branch 1", Command::ToggleLine(Line::Branch(1))),
+    ] {
+        assert_eq!(click(&state, name), [command], "{name}");
+    }
+    let preset = click(&state, "Preset A");
+    assert_eq!(preset, [Command::PaintAll(vec![StepAction::Truth; 16])]);
+    assert!(matches!(click(&state, "Pin State error")[..], [Command::PinValues(Metric::StateError, [low, high])] if low < high));
+    // The panes behind: brought to the front, then used.
+    layout::show(&mut state.layout, Pane::Compare);
+    let dropped = click(&state, "Do not compare Climatology k=1");
+    assert_eq!(dropped, [Command::ToggleComparand(Comparand { store: 0, predictor: 1 })]);
+    layout::show(&mut state.layout, Pane::Jobs);
+    assert!(matches!(click(&state, "Fit a predictor…")[..], [Command::DraftFit(Some(_))]));
+    state.fit = Some(FitDraft::first(&state));
+    assert!(matches!(click(&state, "Fit")[..], [Command::Start(Task::Fit(_))]));
+    state.fit = None;
+    state.naming = Some("mine".into());
+    assert_eq!(click(&state, "Keep"), [Command::SaveLayout("mine".into())]);
+    state.naming = None;
+    state.keys = true;
+    assert_eq!(click(&state, "Close"), [Command::ToggleKeys]);
+}
+
+#[test]
+fn layouts_are_kept_named_and_reset() {
+    let mut state = State::default();
+    state.apply(Command::TogglePane(Pane::Timeline));
+    let bare = state.layout.clone();
+    state.apply(Command::SaveLayout("bare".into()));
+    state.apply(Command::ResetLayout);
+    assert_eq!(state.layout, layout::first());
+    state.apply(Command::LoadLayout("bare".into()));
+    assert_eq!(state.layout, bare);
+    state.apply(Command::DropLayout("bare".into()));
+    assert!(state.layouts.is_empty());
 }

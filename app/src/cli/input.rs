@@ -114,7 +114,9 @@ pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: &CodecArg
     }
     let mismatch = match made_by {
         None => "the store does not say which codec made it".to_owned(),
-        Some(tag) => format!("the store was made by codec {}, and the one at hand is {}", crate::open::named(tag), crate::open::named(&ours)),
+        Some(tag) => {
+            format!("the store was made by codec {}, and the one at hand is {}", crate::open::named(tag), crate::open::named(&ours))
+        }
     };
     if asked.codec.is_none() {
         bail!("{mismatch}; encode the audio again, or decode anyway by naming it with --codec {}", ours.codec);

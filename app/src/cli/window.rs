@@ -8,7 +8,6 @@ use super::output::ForceArg;
 use super::session::Session;
 use super::{JsonArg, Report, demo};
 use crate::window::WindowOptions;
-use crate::window::session::Material;
 
 /// Opens the window on a store, or on the demo. Without a display the demo runs headless, and the text says where its report is.
 pub(super) fn run(project: Option<PathBuf>, checkpoints: Vec<PathBuf>, session: &Session) -> anyhow::Result<Report> {
@@ -29,7 +28,7 @@ pub(super) fn run(project: Option<PathBuf>, checkpoints: Vec<PathBuf>, session: 
         "--predictor needs the store that it predicts: driftscope STORE --predictor CKPT"
     );
     let loader: crate::window::worker::Loader = match store {
-        None => Box::new(|job| Ok(embedded(crate::demo::load(&job.device)?))),
+        None => Box::new(|job| crate::demo::material(&job.device)),
         Some(store) => Box::new(move |job| crate::open::material(&store, &checkpoints, job)),
     };
     crate::window::open(WindowOptions {
@@ -39,6 +38,7 @@ pub(super) fn run(project: Option<PathBuf>, checkpoints: Vec<PathBuf>, session: 
         project,
         memory: Some(crate::open::data_folder().join("sessions")),
         registry: Some(session.registry.clone()),
+        figures: PathBuf::from(crate::window::export::DEFAULT_FOLDER),
     })?;
     Ok(Report::default())
 }
@@ -50,17 +50,3 @@ fn headless(session: &Session) -> anyhow::Result<Report> {
     let args = demo::Args { out, force: ForceArg { force: true }, json: JsonArg::default() };
     demo::run(&args, session)
 }
-
-fn embedded(demo: crate::demo::Demo) -> Material {
-    Material {
-        name: "demo".to_owned(),
-        corpus: demo.corpus,
-        clips: demo.clips,
-        codec: Some(demo.codec),
-        path: None,
-        made_by: None,
-        predictors: demo.predictors,
-        baselines: demo.baselines,
-    }
-}
-

@@ -64,7 +64,10 @@ const fn with_command(key: Key) -> Option<KeyboardShortcut> {
 
 /// Keys that work although a slider or button has the focus: those that no widget uses itself.
 pub fn works_on_a_widget(keys: &KeyboardShortcut) -> bool {
-    !matches!(keys.logical_key, Key::Space | Key::Enter | Key::ArrowLeft | Key::ArrowRight | Key::ArrowUp | Key::ArrowDown | Key::Home | Key::End)
+    !matches!(
+        keys.logical_key,
+        Key::Space | Key::Enter | Key::ArrowLeft | Key::ArrowRight | Key::ArrowUp | Key::ArrowDown | Key::Home | Key::End
+    )
 }
 
 /// All actions, as they are now.
@@ -120,8 +123,8 @@ fn edit(state: &State, all: &mut Table) {
 }
 
 fn view(state: &State, all: &mut Table) {
-    all.add(Menu::View, "Library", None, Command::ToggleLibrary).chosen = state.view.library;
-    all.add(Menu::View, "Inspector", None, Command::ToggleInspector).chosen = state.view.inspector;
+    all.add(Menu::View, "Library", None, Command::ToggleLibrary).chosen = state.view.sides.library;
+    all.add(Menu::View, "Inspector", None, Command::ToggleInspector).chosen = state.view.sides.inspector;
     for pane in Pane::ALL {
         let shown = layout::find(&state.layout, pane).is_some_and(|tile| state.layout.is_visible(tile));
         all.add(Menu::View, format!("Pane: {}", pane.name()), None, Command::TogglePane(pane)).chosen = shown;
@@ -277,7 +280,8 @@ pub fn matching(all: Vec<Action>, query: &str) -> Vec<Action> {
             Some(sum + at.min(40) + if starts { 0 } else { 100 })
         })
     };
-    let mut found: Vec<(usize, Action)> = all.into_iter().filter_map(|a| Some((score(&a)? + if a.enabled { 0 } else { 1_000 }, a))).collect();
+    let mut found: Vec<(usize, Action)> =
+        all.into_iter().filter_map(|a| Some((score(&a)? + if a.enabled { 0 } else { 1_000 }, a))).collect();
     found.sort_by_key(|(score, _)| *score);
     found.into_iter().map(|(_, action)| action).collect()
 }

@@ -256,17 +256,18 @@ impl Line {
     /// Line pattern.
     pub fn stroke(self) -> Stroke {
         match self {
-            Self::Teacher | Self::Periodic | Self::OneShot | Self::Free | Self::Live | Self::Persistence => Stroke::Solid,
-            Self::Branch(_) | Self::Comparand(_) => Stroke::Solid,
             Self::Skyline | Self::Ridge => Stroke::Dashed,
             Self::Climatology => Stroke::ShortDashed,
             Self::Null | Self::Sqrt2Sigma | Self::Chance | Self::One | Self::Zero => Stroke::Dotted,
+            _ => Stroke::Solid,
         }
     }
 
     /// A rollout's own line, in contrast to what it is read against.
     pub fn is_rollout(self) -> bool {
-        matches!(self, Self::Teacher | Self::Periodic | Self::OneShot | Self::Free) || self.is_single() || matches!(self, Self::Comparand(_))
+        matches!(self, Self::Teacher | Self::Periodic | Self::OneShot | Self::Free)
+            || self.is_single()
+            || matches!(self, Self::Comparand(_))
     }
 
     /// Of one start alone.

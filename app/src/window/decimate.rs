@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn extremes_of_every_column_stay() {
-        let values: Vec<Option<f64>> = (0..100_000).map(|i| Some((f64::from(i) * 0.37).sin() + if i == 51_234 { 9.0 } else { 0.0 })).collect();
+        let values: Vec<Option<f64>> =
+            (0..100_000).map(|i| Some((f64::from(i) * 0.37).sin() + if i == 51_234 { 9.0 } else { 0.0 })).collect();
         let shown = pieces(&values, [1.0, 100_000.0], 500);
         assert_eq!(shown.len(), 1);
         assert!(shown[0].len() <= 2_000, "{}", shown[0].len());

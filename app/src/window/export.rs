@@ -20,7 +20,7 @@ use super::theme;
 use super::worker::{Delivery, Desk, Rolled};
 
 /// Where figures go when nobody is asked.
-const DEFAULT_FOLDER: &str = "driftscope-figures";
+pub const DEFAULT_FOLDER: &str = "driftscope-figures";
 
 /// Held from the choice of a free name until its files are there, so that two exports never choose the same.
 static WRITING: Mutex<()> = Mutex::new(());
@@ -108,18 +108,19 @@ pub struct Preview {
 #[derive(Debug)]
 pub(super) struct Press {
     previews: Lane<(Draft, Result<FigureSpec, String>)>,
+    folder: PathBuf,
     desk: Desk,
 }
 
 impl Press {
-    /// Starts the preview's thread.
-    pub(super) fn start(desk: Desk) -> std::io::Result<Self> {
+    /// Starts the preview's thread; figures go to `folder` when nobody is asked.
+    pub(super) fn start(desk: Desk, folder: PathBuf) -> std::io::Result<Self> {
         let reply = desk.clone();
         let previews = Lane::start("figure", move |(draft, spec): (Draft, Result<FigureSpec, String>)| {
             let picture = spec.and_then(|spec| render(&spec));
             reply.deliver(Delivery::Preview(Arc::new(Preview { draft, picture })));
         })?;
-        Ok(Self { previews, desk })
+        Ok(Self { previews, folder, desk })
     }
 
     /// Shows the figure in preparation.
@@ -138,10 +139,10 @@ impl Press {
         };
         let carried = state.session().map(|session| Carried::of(&state.view, session, state.position_sec));
         let view = carried.and_then(|carried| serde_json::to_value(carried).ok()).unwrap_or_default();
-        let reply = self.desk.clone();
+        let (reply, usual) = (self.desk.clone(), self.folder.clone());
         // A dialog may stay open for as long as the user likes.
         let work = move || {
-            let notice = match resolve(folder) {
+            let notice = match resolve(folder, usual) {
                 Some(folder) => write(spec, &view, &folder),
                 None => Notice::Done(not_chosen()),
             };
@@ -217,7 +218,12 @@ fn timeline(state: &State, bare: FigureSpec) -> Result<FigureSpec, String> {
             title: names[i].clone(),
             x_label: "time, s".into(),
             y_label: "amplitude".into(),
-            envelopes: vec![figure::Envelope { name: names[i].clone(), color: [r, g, b], x: [0.0, seconds[i]], extremes: waves[i].clone() }],
+            envelopes: vec![figure::Envelope {
+                name: names[i].clone(),
+                color: [r, g, b],
+                x: [0.0, seconds[i]],
+                extremes: waves[i].clone(),
+            }],
             x_range,
             ..Panel::default()
         });
@@ -296,7 +302,10 @@ fn provenance(state: &State, session: &Session) -> Provenance {
 fn write(mut spec: FigureSpec, view: &serde_json::Value, folder: &Path) -> Notice {
     let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     spec.name = free_name(&spec.name, folder);
-    match std::path::absolute(folder).map_err(|e| e.to_string()).and_then(|f| figure::write_with_view(&spec, view, &f).map_err(|e| e.to_string())) {
+    match std::path::absolute(folder)
+        .map_err(|e| e.to_string())
+        .and_then(|f| figure::write_with_view(&spec, view, &f).map_err(|e| e.to_string()))
+    {
         Ok(files) => Notice::Done(said(&files)),
         Err(error) => Notice::Problem(format!("The figure was not written: {error}")),
     }
@@ -326,9 +335,9 @@ fn said(files: &[PathBuf]) -> String {
 }
 
 /// `None` when the user closed the dialog, or there is none.
-fn resolve(folder: ExportFolder) -> Option<PathBuf> {
+fn resolve(folder: ExportFolder, usual: PathBuf) -> Option<PathBuf> {
     match folder {
-        ExportFolder::Default => Some(PathBuf::from(DEFAULT_FOLDER)),
+        ExportFolder::Default => Some(usual),
         ExportFolder::Path(path) => Some(path),
         ExportFolder::Ask => rfd::FileDialog::new().set_title("Folder for the figure").pick_folder(),
     }

@@ -62,23 +62,17 @@ impl Carried {
         let Some(session) = sessions.get(store) else { return (view, missing) };
         let moved = store != view.choice.store;
         view.choice.store = store;
-        match session.corpus.utterances.iter().position(|u| u.id == self.utterance) {
-            Some(utterance) => view.choice.utterance = utterance,
-            None => {
-                missing.push(format!("utterance {} is not there", self.utterance));
-                view.choice.utterance = session.first_utterance();
-            }
-        }
+        view.choice.utterance = session.corpus.utterances.iter().position(|u| u.id == self.utterance).unwrap_or_else(|| {
+            missing.push(format!("utterance {} is not there", self.utterance));
+            session.first_utterance()
+        });
         let [name, hash] = &self.predictor;
         let by_hash = session.predictors.iter().position(|p| !hash.is_empty() && p.info.hash == *hash);
         let by_name = || (0..session.predictors.len()).find(|p| session.predictor_name(*p) == *name);
-        match by_hash.or_else(by_name) {
-            Some(predictor) => view.choice.predictor = predictor,
-            None => {
-                missing.push(format!("predictor {name} is not there"));
-                view.choice.predictor = session.first_predictor();
-            }
-        }
+        view.choice.predictor = by_hash.or_else(by_name).unwrap_or_else(|| {
+            missing.push(format!("predictor {name} is not there"));
+            session.first_predictor()
+        });
         let fits = |store: usize, utterance: usize, predictor: usize| {
             sessions.get(store).is_some_and(|s| utterance < s.corpus.utterances.len() && predictor < s.predictors.len())
         };
@@ -160,7 +154,7 @@ pub fn read(path: &Path) -> Found {
 
 /// Keeps a file that cannot be used out of the way of the next one.
 fn set_aside(path: &Path, why: &str) -> Found {
-    let free = (1..).map(|n: u64| path.with_added_extension(format!("kept-{n}"))).find(|p| !p.exists());
+    let free = (1..1_000).map(|n: u64| path.with_added_extension(format!("kept-{n}"))).find(|p| !p.exists());
     let aside = free.filter(|aside| std::fs::rename(path, aside).is_ok());
     let kept = aside.map_or_else(String::new, |aside| format!("; it is kept as {}", aside.display()));
     Found::Unusable(format!("The session file {} {why}{kept}. This session starts fresh.", path.display()))

@@ -61,6 +61,8 @@ pub struct WindowOptions {
     pub memory: Option<PathBuf>,
     /// Where fits are recorded.
     pub registry: Option<Registry>,
+    /// Where figures go when nobody is asked.
+    pub figures: PathBuf,
 }
 
 /// Opens the window and returns when it is closed. Without a display this is an error, and nothing was shown.
@@ -124,7 +126,7 @@ impl App {
         let repaint = egui_ctx.clone();
         let worker = Worker::start(ctx.clone(), options.loader, move || repaint.request_repaint())?;
         let runner = Runner::new(worker.desk(), ctx, options.registry);
-        let press = Press::start(worker.desk())?;
+        let press = Press::start(worker.desk(), options.figures)?;
         let mut state = State::default();
         let keeper = Keeper::new(options.memory, options.project, &mut state);
         let mut app = Self {
@@ -146,7 +148,8 @@ impl App {
         Ok(app)
     }
 
-    fn carry_out(&mut self, effects: Vec<Effect>, ctx: &egui::Context) {
+    /// Does what [`State::apply`] could not do by itself.
+    pub fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Compute => self.worker.compute(self.state.wish()),
@@ -154,7 +157,7 @@ impl App {
                 Effect::Export(folder) => self.press.write(&self.state, folder),
                 Effect::Preview => self.press.preview(&self.state),
                 Effect::Open(path) => opening::open(path, self.state.choice().store, self.worker.desk(), &mut self.commands),
-                Effect::AskOpen(ask) => opening::ask(ask, self.state.choice().store, self.worker.desk(), ctx.clone()),
+                Effect::AskOpen(ask) => opening::ask(ask, self.state.choice().store, self.worker.desk()),
                 Effect::Start(id, task) => self.runner.start(id, task, &self.state.sessions),
                 Effect::Stop(id) => self.runner.stop(id),
                 Effect::Output(choice) => {
@@ -163,10 +166,7 @@ impl App {
                         self.worker.compute(self.state.wish());
                     }
                 }
-                Effect::Close => {
-                    self.closing = true;
-                    ctx.send_viewport_cmd(egui::ViewportCommand::Close);
-                }
+                Effect::Close => self.closing = true,
             }
         }
     }
@@ -195,7 +195,7 @@ impl App {
         let deliveries: Vec<Delivery> = self.worker.deliveries().collect();
         for delivery in deliveries {
             let effects = self.state.receive(delivery);
-            self.carry_out(effects, ctx);
+            self.carry_out(effects);
         }
         self.mind_closing(ctx);
         panels::keys(ctx, &self.state, &mut self.commands);
@@ -203,8 +203,11 @@ impl App {
         while !self.commands.as_slice().is_empty() {
             for command in self.commands.take() {
                 let effects = self.state.apply(command);
-                self.carry_out(effects, ctx);
+                self.carry_out(effects);
             }
+        }
+        if self.closing {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
         }
         self.deck.sync(&mut self.state);
         self.state.remember(ctx.input(|i| i.time));

@@ -61,7 +61,7 @@ fn figure_view(path: &Path, desk: &Desk) {
 }
 
 /// Asks with the system's dialog, on a thread of its own.
-pub(super) fn ask(ask: Ask, store: usize, desk: Desk, ctx: eframe::egui::Context) {
+pub(super) fn ask(ask: Ask, store: usize, desk: Desk) {
     let reply = desk.clone();
     let work = move || {
         let dialog = rfd::FileDialog::new();
@@ -85,7 +85,6 @@ pub(super) fn ask(ask: Ask, store: usize, desk: Desk, ctx: eframe::egui::Context
                     .into(),
             ))),
         }
-        ctx.request_repaint();
     };
     if let Err(error) = std::thread::Builder::new().name("dialog".into()).spawn(work) {
         desk.deliver(Delivery::Notice(Notice::Problem(format!("No dialog could be opened: {error}"))));

@@ -106,10 +106,7 @@ impl Source {
 
     /// Made from the truth alone.
     pub fn is_synthetic(self) -> bool {
-        matches!(
-            self,
-            Self::Slow75 | Self::Slow50 | Self::Slow25 | Self::WrongDirection | Self::Stationary | Self::OffAngle
-        )
+        matches!(self, Self::Slow75 | Self::Slow50 | Self::Slow25 | Self::WrongDirection | Self::Stationary | Self::OffAngle)
     }
 
     /// The synthetic mode behind it, where it is one.

@@ -219,12 +219,7 @@ impl State {
 
     /// What the worker is asked for.
     pub fn wish(&self) -> Wish {
-        Wish {
-            generation: self.generation,
-            sessions: self.sessions.clone(),
-            view: self.view.clone(),
-            player_rate_hz: self.output.rate_hz,
-        }
+        Wish { generation: self.generation, sessions: self.sessions.clone(), view: self.view.clone(), player_rate_hz: self.output.rate_hz }
     }
 
     /// Length of the chosen utterance.
@@ -355,30 +350,61 @@ impl State {
 
     /// Does what a command asks, except for what comes back.
     pub fn apply(&mut self, command: Command) -> Vec<Effect> {
+        const PARTS: [fn(&mut State, Command) -> Result<Vec<Effect>, Command>; 6] =
+            [State::go, State::hear, State::look, State::arrange, State::ask, State::keep];
+        let mut command = command;
+        for part in PARTS {
+            match part(self, command) {
+                Ok(effects) => return effects,
+                Err(other) => command = other,
+            }
+        }
+        self.change_choice(command)
+    }
+
+    /// To another place: store, utterance, frame, or an earlier view.
+    fn go(&mut self, command: Command) -> Result<Vec<Effect>, Command> {
         match command {
-            Command::ChooseStore(store) => return self.choose_store(store),
-            Command::ChooseUtterance(utterance) => return self.choose_utterance(utterance),
+            Command::ChooseStore(store) => Ok(self.choose_store(store)),
+            Command::ChooseUtterance(utterance) => Ok(self.choose_utterance(utterance)),
             Command::StepUtterance(by) => {
                 let next = self.choice().utterance as i64 + by;
-                return usize::try_from(next).map_or_else(|_| Vec::new(), |next| self.choose_utterance(next));
+                Ok(usize::try_from(next).map_or_else(|_| Vec::new(), |next| self.choose_utterance(next)))
             }
-            Command::SetCursor(frame) => return self.move_to_frame(frame as i64),
-            Command::MoveCursor(frames) => return self.move_to_frame(self.cursor_frame() as i64 + frames),
+            Command::SetCursor(frame) => Ok(self.move_to_frame(frame as i64)),
+            Command::MoveCursor(frames) => Ok(self.move_to_frame(self.cursor_frame() as i64 + frames)),
             Command::MoveCursorSec(seconds) => {
                 let frames = self.session().map_or(0.0, |s| (seconds / s.frame_sec()).round());
-                return self.move_to_frame(self.cursor_frame() as i64 + frames as i64);
+                Ok(self.move_to_frame(self.cursor_frame() as i64 + frames as i64))
             }
-            Command::SetStep(step) => return self.move_to_frame((self.choice().t0 + step) as i64 - 1),
-            Command::MoveCursorToEnd { last } => return self.move_to_frame(if last { i64::MAX } else { 0 }),
-            Command::Listen(source) => return self.listen(source),
-            Command::SwapSource => return self.listen(self.view.previous),
+            Command::SetStep(step) => Ok(self.move_to_frame((self.choice().t0 + step) as i64 - 1)),
+            Command::MoveCursorToEnd { last } => Ok(self.move_to_frame(if last { i64::MAX } else { 0 })),
+            Command::Undo | Command::Redo => Ok(self.travel(&command)),
+            Command::Restore(view) => Ok(self.adopt(*view)),
+            other => Err(other),
+        }
+    }
+
+    /// What is heard, and what repeats.
+    fn hear(&mut self, command: Command) -> Result<Vec<Effect>, Command> {
+        match command {
+            Command::Listen(source) => return Ok(self.listen(source)),
+            Command::SwapSource => return Ok(self.listen(self.view.previous)),
             Command::TogglePlay => self.playing = !self.playing,
             Command::ToggleLoop => self.view.looping = !self.view.looping,
             Command::LoopFrom => self.set_loop(Some([self.position_sec, self.loop_sec().1])),
             Command::LoopTo => self.set_loop(Some([self.loop_sec().0, self.position_sec])),
             Command::SetLoop(region) => self.set_loop(region),
             Command::ToggleLoudness => self.view.match_loudness = !self.view.match_loudness,
-            Command::ChooseOutput(choice) => return vec![Effect::Output(choice)],
+            Command::ChooseOutput(choice) => return Ok(vec![Effect::Output(choice)]),
+            other => return Err(other),
+        }
+        Ok(Vec::new())
+    }
+
+    /// How it is seen; nothing is computed but a fan.
+    fn look(&mut self, command: Command) -> Result<Vec<Effect>, Command> {
+        match command {
             Command::ToggleLine(line) => {
                 if !self.view.hidden.remove(&line) {
                     self.view.hidden.insert(line);
@@ -405,7 +431,7 @@ impl State {
             Command::ViewSeconds(seconds) => self.view.seconds = seconds.and_then(|s| self.valid_seconds(s)),
             Command::SetFan(n) => {
                 self.view.fan = n;
-                return vec![Effect::Compute];
+                return Ok(vec![Effect::Compute]);
             }
             Command::SetColorBy(color_by) => self.view.color_by = color_by,
             Command::TurnTrajectory(by) => {
@@ -421,8 +447,17 @@ impl State {
             }
             Command::SetTheme(theme) => self.view.theme = theme,
             Command::SetScale(scale) => self.view.scale = scale.clamp(theme::SCALES[0], theme::SCALES[1]),
-            Command::ToggleLibrary => self.view.library = !self.view.library,
-            Command::ToggleInspector => self.view.inspector = !self.view.inspector,
+            Command::SetBrush(action) => self.brush = action,
+            other => return Err(other),
+        }
+        Ok(Vec::new())
+    }
+
+    /// Panes, and what lies over the window.
+    fn arrange(&mut self, command: Command) -> Result<Vec<Effect>, Command> {
+        match command {
+            Command::ToggleLibrary => self.view.sides.library = !self.view.sides.library,
+            Command::ToggleInspector => self.view.sides.inspector = !self.view.sides.inspector,
             Command::TogglePane(pane) => layout::toggle(&mut self.layout, pane),
             Command::ShowPane(pane) => layout::show(&mut self.layout, pane),
             Command::ResetLayout => self.layout = layout::first(),
@@ -438,65 +473,77 @@ impl State {
             }
             Command::DropLayout(name) => drop(self.layouts.remove(&name)),
             Command::NameLayout(name) => self.naming = name,
-            Command::Undo | Command::Redo => return self.travel(&command),
-            Command::Restore(view) => return self.adopt(*view),
             Command::TogglePalette => self.palette = self.palette.take().map_or_else(|| Some(Palette::default()), |_| None),
             Command::PaletteQuery(query) => self.palette = Some(Palette { query, row: 0 }),
             Command::PaletteRow(row) => self.palette.iter_mut().for_each(|p| p.row = row),
-            Command::SetBrush(action) => self.brush = action,
             Command::ToggleKeys => self.keys = !self.keys,
+            Command::DismissNotice => self.notice = None,
+            other => return Err(other),
+        }
+        Ok(Vec::new())
+    }
+
+    /// Figures, files, jobs, the end.
+    fn ask(&mut self, command: Command) -> Result<Vec<Effect>, Command> {
+        match command {
             Command::DraftFigure(of) => {
                 self.figure = Some(Draft::new(of, self));
-                return vec![Effect::Preview];
+                return Ok(vec![Effect::Preview]);
             }
             Command::EditFigure(edit) => {
-                let Some(draft) = &mut self.figure else { return Vec::new() };
+                let Some(draft) = &mut self.figure else { return Ok(Vec::new()) };
                 draft.edit(edit);
-                return vec![Effect::Preview];
+                return Ok(vec![Effect::Preview]);
             }
             Command::CloseFigure => (self.figure, self.preview) = (None, None),
-            Command::Export(folder) => return vec![Effect::Export(folder)],
-            Command::Open(path) => return vec![Effect::Open(path)],
-            Command::AskOpen(ask) => return vec![Effect::AskOpen(ask)],
-            Command::Start(task) => return self.start(task),
-            Command::StopJob(id) => return vec![Effect::Stop(id)],
+            Command::Export(folder) => return Ok(vec![Effect::Export(folder)]),
+            Command::Open(path) => return Ok(vec![Effect::Open(path)]),
+            Command::AskOpen(ask) => return Ok(vec![Effect::AskOpen(ask)]),
+            Command::Start(task) => return Ok(self.start(task)),
+            Command::StopJob(id) => return Ok(vec![Effect::Stop(id)]),
             Command::ResumeJob(id) => {
-                let Some(place) = self.jobs.iter().position(|j| j.id == id && j.status != Status::Running) else { return Vec::new() };
+                let Some(place) = self.jobs.iter().position(|j| j.id == id && j.status != Status::Running) else { return Ok(Vec::new()) };
                 let job = self.jobs.remove(place);
-                return self.start(job.task);
+                return Ok(self.start(job.task));
             }
             Command::DraftFit(fit) => self.fit = fit,
-            Command::DismissNotice => self.notice = None,
             Command::Quit if self.n_running() > 0 => self.quitting = true,
-            Command::Quit | Command::QuitNow => return vec![Effect::Close],
+            Command::Quit | Command::QuitNow => return Ok(vec![Effect::Close]),
             Command::KeepOpen => self.quitting = false,
-            Command::Branch { from, pull } => return self.branch(from, pull),
+            other => return Err(other),
+        }
+        Ok(Vec::new())
+    }
+
+    /// Branches and comparisons.
+    fn keep(&mut self, command: Command) -> Result<Vec<Effect>, Command> {
+        match command {
+            Command::Branch { from, pull } => Ok(self.branch(from, pull)),
             Command::RenameBranch(id, name) => {
                 self.view.branches.iter_mut().filter(|b| b.id == id).for_each(|b| b.name.clone_from(&name));
-                return vec![Effect::Compute];
+                Ok(vec![Effect::Compute])
             }
             Command::AdoptBranch(id) => {
-                let Some(choice) = self.view.branch(id).map(|b| b.choice.clone()) else { return Vec::new() };
+                let Some(choice) = self.view.branch(id).map(|b| b.choice.clone()) else { return Ok(Vec::new()) };
                 let view = View { choice, ..self.view.clone() };
-                return self.adopt(view);
+                Ok(self.adopt(view))
             }
             Command::DropBranch(id) => {
                 self.view.branches.retain(|b| b.id != id);
                 if self.view.source == Source::Branch(id) {
                     self.view.source = Source::Rollout;
                 }
-                return vec![Effect::Compute];
+                Ok(vec![Effect::Compute])
             }
             Command::ToggleComparand(comparand) => {
                 if !self.view.comparands.remove(&comparand) {
                     self.view.comparands.insert(comparand);
                 }
                 self.compare();
-                return vec![Effect::Compute];
+                Ok(vec![Effect::Compute])
             }
-            choice => return self.change_choice(choice),
+            other => Err(other),
         }
-        Vec::new()
     }
 
     /// Commands that change what is computed; a command that changes nothing computes nothing.
@@ -566,7 +613,8 @@ impl State {
             self.view.seconds = None;
             return self.chosen(&before);
         }
-        self.view.choice = Choice { store, utterance: self.sessions[store].first_utterance(), predictor: comparand.predictor, ..Choice::default() };
+        self.view.choice =
+            Choice { store, utterance: self.sessions[store].first_utterance(), predictor: comparand.predictor, ..Choice::default() };
         self.begin_utterance();
         self.chosen(&before)
     }
@@ -742,7 +790,12 @@ impl State {
                     self.compare();
                 }
             }
-            Delivery::Sound(sound) => drop(self.sounds.insert(sound.source, sound)),
+            Delivery::Sound(sound) => {
+                let shown = self.rolled.as_ref().map_or(self.choice(), |r| &r.choice);
+                if Basis::of(sound.source, &self.view, shown).is_some_and(|basis| basis == sound.basis) {
+                    self.sounds.insert(sound.source, sound);
+                }
+            }
             Delivery::Job(event) => return self.job(event),
             Delivery::Preview(preview) => {
                 if self.figure.as_ref().is_some_and(|draft| *draft == preview.draft) {

@@ -144,6 +144,21 @@ pub struct Axes {
     pub pinned: BTreeSet<Metric>,
 }
 
+/// The panels at the sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sides {
+    /// Left.
+    pub library: bool,
+    /// Right.
+    pub inspector: bool,
+}
+
+impl Default for Sides {
+    fn default() -> Self {
+        Self { library: true, inspector: true }
+    }
+}
+
 /// Everything that undo, the session file and a figure's provenance hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -184,10 +199,8 @@ pub struct View {
     pub theme: ThemePreference,
     /// Size of everything, 1 = as the system.
     pub scale: f32,
-    /// The library is shown.
-    pub library: bool,
-    /// The inspector is shown.
-    pub inspector: bool,
+    /// Which panels at the sides are shown.
+    pub sides: Sides,
 }
 
 impl Default for View {
@@ -211,8 +224,7 @@ impl Default for View {
             orbit: theme::FIRST_ORBIT,
             theme: ThemePreference::System,
             scale: 1.0,
-            library: true,
-            inspector: true,
+            sides: Sides::default(),
         }
     }
 }
@@ -280,7 +292,12 @@ mod tests {
     fn a_view_survives_its_file() {
         let mut view = View::default();
         view.choice.paint(3, StepAction::Noise);
-        view.branches.push(Branch { id: 1, name: "ä".into(), choice: view.choice.clone(), pulls: vec![Pull { step: 2, by: vec![1.0, -0.5] }] });
+        view.branches.push(Branch {
+            id: 1,
+            name: "ä".into(),
+            choice: view.choice.clone(),
+            pulls: vec![Pull { step: 2, by: vec![1.0, -0.5] }],
+        });
         view.axes.values.insert(Metric::Cosine, [0.0, 1.0]);
         view.hidden.insert(Line::Null);
         view.comparands.insert(Comparand { store: 0, predictor: 2 });

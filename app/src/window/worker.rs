@@ -364,7 +364,9 @@ impl Bench {
             if cancel.check().is_err() {
                 return Ok(());
             }
-            let same = |kept: &Arc<Kept>| kept.branch.choice == branch.choice && kept.branch.pulls == branch.pulls && kept.branch.name == branch.name;
+            let same = |kept: &Arc<Kept>| {
+                kept.branch.choice == branch.choice && kept.branch.pulls == branch.pulls && kept.branch.name == branch.name
+            };
             if self.kept.get(&branch.id).is_some_and(same) {
                 continue;
             }

@@ -127,14 +127,7 @@ impl Stft {
 
     /// The spectra of `signal` (frame `f` from `f × hop` on), ahead by the momentum, at the wanted magnitudes; `previous` are the
     /// spectra of the round before.
-    fn project(
-        &self,
-        signal: &[f32],
-        magnitudes: &[f32],
-        momentum: f32,
-        spectra: &mut [Complex<f32>],
-        previous: &mut [Complex<f32>],
-    ) {
+    fn project(&self, signal: &[f32], magnitudes: &[f32], momentum: f32, spectra: &mut [Complex<f32>], previous: &mut [Complex<f32>]) {
         let n_bins = self.n_bins();
         let frames = spectra.par_chunks_mut(n_bins).zip(previous.par_chunks_mut(n_bins)).zip(magnitudes.par_chunks(n_bins));
         frames.enumerate().for_each_init(

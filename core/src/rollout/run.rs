@@ -247,7 +247,9 @@ fn check(
             config.n_steps
         ));
     }
-    if let Some(nudge) = schedules.iter().flat_map(|s| &s.nudges).find(|n| n.by.len() != corpus.dim || !(1..=config.n_steps).contains(&n.step)) {
+    if let Some(nudge) =
+        schedules.iter().flat_map(|s| &s.nudges).find(|n| n.by.len() != corpus.dim || !(1..=config.n_steps).contains(&n.step))
+    {
         return bad(format!(
             "a nudge of {} values after step {}; it needs {} values and a step from 1 to {}",
             nudge.by.len(),

@@ -269,7 +269,8 @@ fn draw(plot_ui: &mut PlotUi<'_>, curve: &Curve, log: bool, columns: usize, ligh
     let y = |value: f64| if log { value.max(f64::MIN_POSITIVE).log10() } else { value };
     let bounds = plot_ui.plot_bounds();
     let view = [bounds.min()[0], bounds.max()[0]];
-    let edge = |of: fn(&driftscope_core::diagnose::Band) -> f64| curve.bands.iter().map(|b| b.as_ref().map(|b| y(of(b)))).collect::<Vec<_>>();
+    let edge =
+        |of: fn(&driftscope_core::diagnose::Band) -> f64| curve.bands.iter().map(|b| b.as_ref().map(|b| y(of(b)))).collect::<Vec<_>>();
     if curve.bands.iter().any(Option::is_some) {
         // A band's edges are thinned alike: by the columns of its lower edge, or it would be no band.
         let (lows, highs) = (edge(|b| b.low), edge(|b| b.high));

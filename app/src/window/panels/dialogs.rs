@@ -80,17 +80,16 @@ fn fit_ui(ctx: &egui::Context, state: &State, fit: &FitDraft, commands: &mut Com
         egui::Grid::new("fit").num_columns(2).show(ui, |ui| {
             ui.label("Family");
             ui.horizontal(|ui| {
-                for (kind, name) in
-                    [(PredictorKind::Mdn, "MDN"), (PredictorKind::Vmf, "vMF × LogNormal"), (PredictorKind::Linear, "Ridge")]
+                for (kind, name) in [(PredictorKind::Mdn, "MDN"), (PredictorKind::Vmf, "vMF × LogNormal"), (PredictorKind::Linear, "Ridge")]
                 {
                     ui.selectable_value(&mut draft.kind, kind, name);
                 }
             });
             ui.end_row();
             ui.label("Horizon k");
-            ui.add(DragValue::new(&mut draft.horizon).range(1..=16)).accessible_name("Horizon k").on_hover_text(
-                "How stale the window is; 1 can roll out, longer ones are the direct predictors of the skyline",
-            );
+            ui.add(DragValue::new(&mut draft.horizon).range(1..=16))
+                .accessible_name("Horizon k")
+                .on_hover_text("How stale the window is; 1 can roll out, longer ones are the direct predictors of the skyline");
             ui.end_row();
             let trained = draft.kind != PredictorKind::Linear;
             ui.label("Hidden width");

@@ -34,6 +34,9 @@ pub fn figure_ui(ctx: &egui::Context, state: &State, drawings: &mut Drawings, co
             });
         });
     });
+    if ctx.input(|i| i.key_pressed(egui::Key::Enter)) && !ctx.text_edit_focused() && !ctx.egui_wants_keyboard_input() {
+        commands.send(Command::Export(ExportFolder::Default));
+    }
     if modal.should_close() {
         commands.send(Command::CloseFigure);
     }
@@ -59,15 +62,16 @@ fn settings_ui(ui: &mut egui::Ui, draft: &Draft, commands: &mut Commands) {
         }
     });
     egui::Grid::new("figure settings").num_columns(2).show(ui, |ui| {
-        let mut number = |ui: &mut egui::Ui, name: &str, value: f64, range: std::ops::RangeInclusive<f64>, unit: &str, to: fn(f64) -> FigureEdit| {
-            ui.label(name);
-            let mut value = value;
-            let speed = (range.end() - range.start()) / 300.0;
-            if ui.add(DragValue::new(&mut value).range(range).speed(speed).suffix(unit)).accessible_name(name).changed() {
-                edit(to(value));
-            }
-            ui.end_row();
-        };
+        let mut number =
+            |ui: &mut egui::Ui, name: &str, value: f64, range: std::ops::RangeInclusive<f64>, unit: &str, to: fn(f64) -> FigureEdit| {
+                ui.label(name);
+                let mut value = value;
+                let speed = (range.end() - range.start()) / 300.0;
+                if ui.add(DragValue::new(&mut value).range(range).speed(speed).suffix(unit)).accessible_name(name).changed() {
+                    edit(to(value));
+                }
+                ui.end_row();
+            };
         number(ui, "Width", draft.width.millimeters(), 40.0..=400.0, " mm", |mm| FigureEdit::Width(Width::Millimeters(mm)));
         number(ui, "Row height", draft.row_height_mm, 20.0..=150.0, " mm", FigureEdit::RowHeight);
         number(ui, "Text", draft.font_size_pt, 5.0..=14.0, " pt", FigureEdit::FontSize);
@@ -92,7 +96,7 @@ fn settings_ui(ui: &mut egui::Ui, draft: &Draft, commands: &mut Commands) {
             commands.send(Command::Export(folder));
         }
     };
-    write(ui, "Write here", "PNG (300 dpi), SVG, PDF and CSV into ./driftscope-figures", ExportFolder::Default);
+    write(ui, "Write here", "PNG (300 dpi), SVG, PDF and CSV into ./driftscope-figures (Enter)", ExportFolder::Default);
     write(ui, "Write to…", "Choose the folder", ExportFolder::Ask);
     ui.weak("PNG, SVG and PDF carry the store's, checkpoint's and codec's hashes, the seed, the definitions and this view: open one again (File) to be back here.");
     if ui.button("Close").clicked() {

@@ -1,8 +1,8 @@
 //! Right: how the rollout advances, what the synthetic modes do, and what leaves the window.
 
 use driftscope_core::predict::MagnitudeRule;
-use driftscope_core::rollout::{RolloutConfig, Schedule, StepAction};
 use driftscope_core::rollout::synthetic::Accumulation;
+use driftscope_core::rollout::{RolloutConfig, Schedule, StepAction};
 use eframe::egui::{self, Slider};
 
 use super::definition_ui;
@@ -38,7 +38,10 @@ pub fn inspector_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
             commands.send(Command::ResetRollout);
         }
         let keep = ui.add_enabled(state.is_current(), egui::Button::new("Keep as branch"));
-        if keep.on_hover_text("Keep this rollout beside the live one, to be compared (B). A point pulled in the trajectory does the same").clicked() {
+        if keep
+            .on_hover_text("Keep this rollout beside the live one, to be compared (B). A point pulled in the trajectory does the same")
+            .clicked()
+        {
             commands.send(Command::Branch { from: None, pull: None });
         }
         ui.separator();
@@ -131,27 +134,34 @@ fn reanchor_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
 }
 
 fn paint_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
-    row_ui(ui, "Painted steps", "What becomes of the live rollout's state after each step: click or pull on the strip of steps in the timeline.", |ui| {
-        ui.horizontal_wrapped(|ui| {
-            for action in [StepAction::Truth, StepAction::Noise, StepAction::Freeze] {
-                let name = theme::action_name(action);
-                let button = ui.selectable_label(state.brush == action, name).on_hover_text(format!("Paint with this. {}", theme::action_hint(action)));
-                if button.accessible_name(format!("Brush {name}")).clicked() {
-                    commands.send(Command::SetBrush(action));
+    row_ui(
+        ui,
+        "Painted steps",
+        "What becomes of the live rollout's state after each step: click or pull on the strip of steps in the timeline.",
+        |ui| {
+            ui.horizontal_wrapped(|ui| {
+                for action in [StepAction::Truth, StepAction::Noise, StepAction::Freeze] {
+                    let name = theme::action_name(action);
+                    let button = ui
+                        .selectable_label(state.brush == action, name)
+                        .on_hover_text(format!("Paint with this. {}", theme::action_hint(action)));
+                    if button.accessible_name(format!("Brush {name}")).clicked() {
+                        commands.send(Command::SetBrush(action));
+                    }
                 }
-            }
-        });
-        ui.horizontal_wrapped(|ui| {
-            let n_steps = state.choice().config.n_steps;
-            for (schedule, name) in Schedule::standard(n_steps).into_iter().zip(["A", "B", "C", "D"]) {
-                let chosen = (1..=n_steps).all(|step| state.choice().action(step) == schedule.actions[step - 1]);
-                let hint = format!("As mode {}", schedule.name.replace('_', ", "));
-                if ui.selectable_label(chosen, name).on_hover_text(hint).accessible_name(format!("Preset {name}")).clicked() {
-                    commands.send(Command::PaintAll(schedule.actions));
+            });
+            ui.horizontal_wrapped(|ui| {
+                let n_steps = state.choice().config.n_steps;
+                for (schedule, name) in Schedule::standard(n_steps).into_iter().zip(["A", "B", "C", "D"]) {
+                    let chosen = (1..=n_steps).all(|step| state.choice().action(step) == schedule.actions[step - 1]);
+                    let hint = format!("As mode {}", schedule.name.replace('_', ", "));
+                    if ui.selectable_label(chosen, name).on_hover_text(hint).accessible_name(format!("Preset {name}")).clicked() {
+                        commands.send(Command::PaintAll(schedule.actions));
+                    }
                 }
-            }
-        });
-    });
+            });
+        },
+    );
 }
 
 fn synthetic_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {

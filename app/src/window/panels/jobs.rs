@@ -50,11 +50,14 @@ fn job_ui(ui: &mut egui::Ui, job: &Job, commands: &mut Commands) {
         }
     });
     if !job.log.is_empty() {
-        egui::CollapsingHeader::new(egui::RichText::new(job.log.last().map_or("", String::as_str)).small()).id_salt(job.id).show(ui, |ui| {
-            for line in &job.log {
-                ui.small(line);
-            }
-        });
+        egui::CollapsingHeader::new(egui::RichText::new(job.log.last().map_or("", String::as_str)).small()).id_salt(job.id).show(
+            ui,
+            |ui| {
+                for line in &job.log {
+                    ui.small(line);
+                }
+            },
+        );
     }
 }
 

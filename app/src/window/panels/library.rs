@@ -118,7 +118,8 @@ fn branches_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
             swatch_ui(ui, theme::line_color(Line::Branch(branch.id), ui.visuals()));
             let mut name = branch.name.clone();
             let width = (ui.available_width() - theme::GAP * 4.0).max(theme::GAP * 6.0);
-            let edit = ui.add(egui::TextEdit::singleline(&mut name).desired_width(width)).accessible_name(format!("Name of branch {}", branch.id));
+            let edit =
+                ui.add(egui::TextEdit::singleline(&mut name).desired_width(width)).accessible_name(format!("Name of branch {}", branch.id));
             if edit.changed() {
                 commands.send(Command::RenameBranch(branch.id, name));
             }

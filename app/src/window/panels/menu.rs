@@ -56,7 +56,11 @@ fn jobs_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
 fn output_ui(ui: &mut egui::Ui, state: &State) {
     let output = &state.output;
     let glitches = if output.glitches > 0 { format!(" · {} underruns", output.glitches) } else { String::new() };
-    let name = if output.name.chars().count() > 28 { format!("{}…", output.name.chars().take(27).collect::<String>()) } else { output.name.clone() };
+    let name = if output.name.chars().count() > 28 {
+        format!("{}…", output.name.chars().take(27).collect::<String>())
+    } else {
+        output.name.clone()
+    };
     let text = RichText::new(format!("{name}{glitches}")).small();
     let text = if output.glitches > 0 { text.color(theme::warning()) } else { text };
     let hint = format!(

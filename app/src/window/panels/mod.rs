@@ -63,10 +63,10 @@ pub fn window_ui(
         egui::Panel::bottom("notice").show(ui, |ui| notice_ui(ui, notice, commands));
     }
     egui::Panel::top("transport").show(ui, |ui| transport_ui(ui, state, commands));
-    if state.view.library {
+    if state.view.sides.library {
         egui::Panel::left("library").default_size(theme::LIBRARY_WIDTH).show(ui, |ui| library_ui(ui, state, commands));
     }
-    if state.view.inspector {
+    if state.view.sides.inspector {
         egui::Panel::right("inspector").default_size(theme::INSPECTOR_WIDTH).show(ui, |ui| inspector_ui(ui, state, commands));
     }
     egui::CentralPanel::default().show(ui, |ui| {
@@ -112,7 +112,8 @@ pub fn keys(ctx: &egui::Context, state: &State, commands: &mut Commands) {
         return;
     }
     // What lies over the window takes the keys.
-    if state.palette.is_some() || state.quitting || state.naming.is_some() || ctx.text_edit_focused() {
+    let covered = state.palette.is_some() || state.quitting || state.naming.is_some() || state.figure.is_some() || state.fit.is_some();
+    if covered || ctx.text_edit_focused() {
         let palette = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, Key::K);
         if ctx.input_mut(|i| i.consume_shortcut(&palette)) {
             commands.send(Command::TogglePalette);

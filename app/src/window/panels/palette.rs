@@ -36,7 +36,8 @@ pub fn palette_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
             }
             for (i, action) in found.iter().take(theme::PALETTE_ROWS).enumerate() {
                 let mark = if action.chosen { "✓ " } else { "" };
-                let mut button = egui::Button::selectable(i == row, format!("{mark}{}", action.name)).min_size(egui::vec2(ui.available_width(), 0.0));
+                let mut button =
+                    egui::Button::selectable(i == row, format!("{mark}{}", action.name)).min_size(egui::vec2(ui.available_width(), 0.0));
                 if let Some(keys) = &action.keys {
                     button = button.shortcut_text(ui.ctx().format_shortcut(keys));
                 }

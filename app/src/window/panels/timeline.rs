@@ -119,9 +119,7 @@ fn loop_ui(ui: &egui::Ui, ruler: Rect, axis: Axis, state: &State, commands: &mut
     ui.painter_at(ruler).rect_filled(bar, 1.0, color.gamma_multiply(opacity));
     let response = ui.interact(ruler, ui.scope_id().with("loop"), Sense::click_and_drag());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Slider, true, format!("Loop from {from:.2} to {to:.2} s")));
-    if let (true, Some(pos), Some(origin)) =
-        (response.dragged(), response.interact_pointer_pos(), ui.input(|i| i.pointer.press_origin()))
-    {
+    if let (true, Some(pos), Some(origin)) = (response.dragged(), response.interact_pointer_pos(), ui.input(|i| i.pointer.press_origin())) {
         commands.send(Command::SetLoop(Some([axis.sec(origin.x), axis.sec(pos.x)])));
     }
     if response.double_clicked() {
@@ -293,7 +291,10 @@ fn steps_ui(ui: &egui::Ui, strip: Rect, axis: Axis, state: &State, commands: &mu
             }
         });
         let hint = theme::action_hint(action);
-        response.on_hover_text(format!("Step {step}: {name}. {hint} Click or pull to paint \"{}\"; right-click for all.", theme::action_name(state.brush)));
+        response.on_hover_text(format!(
+            "Step {step}: {name}. {hint} Click or pull to paint \"{}\"; right-click for all.",
+            theme::action_name(state.brush)
+        ));
     }
 }
 

@@ -27,8 +27,8 @@ const DEFINITION: &str = "Frames projected on the principal components of the tr
 struct Drawn {
     /// What is heard from it.
     source: Option<Source>,
-    /// The branch that is pulled from it; the outer `None` where it cannot be pulled.
-    pulled: Option<Option<u32>>,
+    /// What is pulled when a point of it is.
+    pulled: Pulled,
     /// Principal components; index 0 is the last true frame before the start.
     points: Vec<Vec<f32>>,
     /// What each point is colored by, 0 ..= 1.
@@ -36,6 +36,17 @@ struct Drawn {
     color: Color32,
     width: f32,
     opacity: f32,
+}
+
+/// What becomes of a pull.
+#[derive(Clone, Copy, PartialEq)]
+enum Pulled {
+    /// Nothing: it is no rollout, or no single one.
+    Nothing,
+    /// A branch of the live rollout.
+    Live,
+    /// A branch of this one.
+    Branch(u32),
 }
 
 /// Draws the path in three components, to be turned, and its first two as a plot with exact numbers.
@@ -59,10 +70,11 @@ pub fn trajectory_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, 
     let drawn = drawn(state, rolled, ui.visuals());
     let size = ui.available_size();
     let n_components = session.pca.variance.len();
-    let plane = |axes| vec2(plane_width(rolled, axes, size.y).clamp(theme::SMALLEST_PLANE, size.x * 0.5), size.y);
+    let plane =
+        |axes| vec2(plane_width(rolled, axes, size.y).clamp(theme::SMALLEST_PLANE, (size.x * 0.5).max(theme::SMALLEST_PLANE)), size.y);
     ui.horizontal_top(|ui| {
         if drawings.has_space() && n_components == 3 {
-            let rest = size.x - plane((0, 1)).x - ui.spacing().item_spacing.x;
+            let rest = (size.x - plane((0, 1)).x - ui.spacing().item_spacing.x).max(theme::SMALLEST_PLANE);
             space_ui(ui, vec2(rest, size.y), state, rolled, &drawn, drawings, commands);
         } else if n_components > 2 {
             plane_ui(ui, plane((2, 1)), state, session, rolled, &drawn, (2, 1), commands);
@@ -126,7 +138,7 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
     let truth = rolled.true_path[t0 - 1..t0 + n_steps].to_vec();
     let mut all = vec![Drawn {
         source: Some(Source::Truth),
-        pulled: None,
+        pulled: Pulled::Nothing,
         shades: along(truth.len()),
         points: truth,
         color: theme::ink(visuals),
@@ -138,7 +150,15 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
             let points: Vec<_> = std::iter::once(from(t0)).chain(path.iter().cloned()).collect();
             let shades = shades(points.len(), &mut errors.iter().copied(), None);
             let color = theme::source_color(Source::Rollout, visuals);
-            all.push(Drawn { source: None, pulled: None, points, shades, color, width: theme::REFERENCE_WIDTH * 0.7, opacity: 0.5 });
+            all.push(Drawn {
+                source: None,
+                pulled: Pulled::Nothing,
+                points,
+                shades,
+                color,
+                width: theme::REFERENCE_WIDTH * 0.7,
+                opacity: 0.5,
+            });
         }
     }
     for kept in state.kept.values().filter(|k| state.view.branch(k.branch.id).is_some() && state.is_here(&k.branch.choice)) {
@@ -146,7 +166,7 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
         let shades = shades(points.len(), &mut kept.rollout.state_err_after.iter().map(|e| f64::from(*e) / unit), None);
         all.push(Drawn {
             source: Some(Source::Branch(kept.branch.id)),
-            pulled: Some(Some(kept.branch.id)),
+            pulled: Pulled::Branch(kept.branch.id),
             points,
             shades,
             color: theme::line_color(Line::Branch(kept.branch.id), visuals),
@@ -158,7 +178,7 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
     let errors = &mut rolled.live.state_err_after.iter().map(|e| f64::from(*e) / unit);
     let shades = shades(points.len(), errors, Some(&rolled.off_manifold));
     let color = theme::source_color(Source::Rollout, visuals);
-    all.push(Drawn { source: Some(Source::Rollout), pulled: Some(None), points, shades, color, width: theme::LIVE_WIDTH, opacity: 1.0 });
+    all.push(Drawn { source: Some(Source::Rollout), pulled: Pulled::Live, points, shades, color, width: theme::LIVE_WIDTH, opacity: 1.0 });
     all
 }
 
@@ -366,7 +386,9 @@ fn plane_ui(
         .allow_boxed_zoom(false)
         .label_formatter(|_| None)
         .show(ui, |plot_ui| {
-            plot_ui.line(PlotLine::new("utterance", PlotPoints::from(all)).color(faint).width(theme::REFERENCE_WIDTH * 0.6).allow_hover(false));
+            plot_ui.line(
+                PlotLine::new("utterance", PlotPoints::from(all)).color(faint).width(theme::REFERENCE_WIDTH * 0.6).allow_hover(false),
+            );
             for d in drawn {
                 let points: Vec<[f64; 2]> = d.points.iter().map(|p| at(p)).take_while(finite).collect();
                 path(plot_ui, d, points, color_by);
@@ -374,7 +396,9 @@ fn plane_ui(
             for d in drawn.iter().filter(|d| d.source.is_some()) {
                 // Index 0 is the last true frame before the start.
                 if let Some(point) = state.cursor_step().and_then(|step| d.points.get(step)).map(|p| at(p)).filter(finite) {
-                    plot_ui.points(Points::new("cursor", vec![point]).color(d.color).radius(theme::CURSOR_RADIUS).filled(false).allow_hover(false));
+                    plot_ui.points(
+                        Points::new("cursor", vec![point]).color(d.color).radius(theme::CURSOR_RADIUS).filled(false).allow_hover(false),
+                    );
                 }
             }
         });
@@ -385,7 +409,7 @@ fn plane_ui(
     if area.drag_started()
         && let Some(origin) = ui.input(|i| i.pointer.press_origin())
     {
-        let grabbed = near(drawn, origin, &place, |d| d.pulled.is_some()).filter(|(_, step)| *step > 0);
+        let grabbed = near(drawn, origin, &place, |d| d.pulled != Pulled::Nothing).filter(|(_, step)| *step > 0);
         ui.data_mut(|d| match grabbed {
             Some((path, step)) => drop(d.insert_temp(grab_id, Grabbed { path, step })),
             None => d.remove::<Grabbed>(grab_id),
@@ -402,7 +426,8 @@ fn plane_ui(
             let mut by = vec![0.0; session.pca.variance.len()];
             (by[x], by[y]) = ((to.x - f64::from(from[x])) as f32, (to.y - f64::from(from[y])) as f32);
             let pull = Some(Pull { step: grabbed.step, by });
-            commands.send(Command::Branch { from: drawn[grabbed.path].pulled.flatten(), pull });
+            let from = if let Pulled::Branch(id) = drawn[grabbed.path].pulled { Some(id) } else { None };
+            commands.send(Command::Branch { from, pull });
         }
     }
     if area.drag_stopped() {
@@ -414,7 +439,7 @@ fn plane_ui(
     if let Some(pos) = area.hover_pos()
         && let Some((path, step)) = near(drawn, pos, &place, |d| d.source.is_some())
     {
-        let pull = if drawn[path].pulled.is_some() && step > 0 { "; pull it, and the rollout goes on from there" } else { "" };
+        let pull = if drawn[path].pulled != Pulled::Nothing && step > 0 { "; pull it, and the rollout goes on from there" } else { "" };
         area.on_hover_text_at_pointer(format!("{}\nClick to hear it from here{pull}", point_text(state, drawn, path, step)));
     }
 }

@@ -64,7 +64,8 @@ fn source_ui(ui: &mut egui::Ui, state: &State, source: Source, label: &str, comm
     let text = egui::RichText::new(label);
     let text = if matches!(sound, SoundState::Computing) { text.weak().italics() } else { text };
     // Swatch and name stay on one row.
-    let extent = egui::WidgetText::from(text.clone()).into_galley(ui, Some(egui::TextWrapMode::Extend), f32::INFINITY, egui::TextStyle::Button);
+    let extent =
+        egui::WidgetText::from(text.clone()).into_galley(ui, Some(egui::TextWrapMode::Extend), f32::INFINITY, egui::TextStyle::Button);
     if ui.available_size_before_wrap().x < theme::SWATCH + theme::GAP * 2.0 + extent.size().x {
         ui.end_row();
     }

@@ -1,0 +1,171 @@
+//! The main story from end to end, by keyboard alone: the window's own loop on the embedded demo, without a display.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use driftscope::window::command::Command;
+use driftscope::window::source::Source;
+use driftscope::window::state::{Notice, SoundState};
+use driftscope::window::worker::Loader;
+use driftscope::window::{App, WindowOptions};
+use driftscope_core::engine::{DeviceChoice, open_device};
+use driftscope_core::figure;
+use driftscope_core::job::JobCtx;
+use driftscope_core::playback::OutputChoice;
+use driftscope_core::rollout::StepAction;
+use eframe::egui::{Key, Modifiers};
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
+
+/// The window on the demo, with its files in `folder`.
+fn open(folder: &Path) -> Harness<'static, App> {
+    let (memory, figures) = (folder.join("sessions"), folder.join("figures"));
+    let mut harness = Harness::builder().with_size([1280.0, 800.0]).build_eframe(move |cc| {
+        let ctx = JobCtx::quiet(open_device(DeviceChoice::Cpu).unwrap().device, 42);
+        let loader: Loader = Box::new(|job| driftscope::demo::material(&job.device));
+        let options =
+            WindowOptions { device: DeviceChoice::Cpu, seed: 42, loader, project: None, memory: Some(memory), registry: None, figures };
+        App::new(&cc.egui_ctx, ctx, options, &OutputChoice::Silent).unwrap()
+    });
+    until(&mut harness, "the demo is complete", |app| app.state.is_current() && there(app, Source::Truth) && there(app, Source::Rollout));
+    harness
+}
+
+fn there(app: &App, source: Source) -> bool {
+    matches!(app.state.sound(source), SoundState::Ready(_))
+}
+
+/// Frames go by until `done`.
+fn until(harness: &mut Harness<'static, App>, what: &str, done: impl Fn(&App) -> bool) {
+    let since = Instant::now();
+    while !done(harness.state()) {
+        assert!(since.elapsed() < Duration::from_mins(1), "{what}: not within a minute; {:?}", harness.state().state.notice);
+        std::thread::sleep(Duration::from_millis(5));
+        harness.step();
+    }
+}
+
+fn press(harness: &mut Harness<'static, App>, keys: &[(Modifiers, Key)]) {
+    for (modifiers, key) in keys {
+        harness.key_press_modifiers(*modifiers, *key);
+        harness.run_steps(2);
+    }
+}
+
+const N: Modifiers = Modifiers::NONE;
+
+#[test]
+fn from_the_first_start_to_the_next_one_by_keyboard() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path());
+    let first = harness.state().state.choice().utterance;
+
+    // Another utterance, another start.
+    press(&mut harness, &[(N, Key::ArrowUp)]);
+    assert_eq!(harness.state().state.choice().utterance, first - 1);
+    until(&mut harness, "its curves", |app| app.state.is_current());
+    let t0 = harness.state().state.choice().t0;
+    press(&mut harness, &[(N, Key::Comma), (N, Key::Comma), (N, Key::Comma)]);
+    assert_eq!(harness.state().state.choice().t0, t0 - 3);
+
+    // Sources are switched while time passes.
+    until(&mut harness, "its sounds", |app| app.state.is_current() && there(app, Source::Truth) && there(app, Source::Rollout));
+    press(&mut harness, &[(N, Key::Num1), (N, Key::Num2), (N, Key::Num1)]);
+    assert_eq!(harness.state().state.view.source, Source::Truth);
+    assert!(harness.state().state.playing);
+    let before = harness.state().state.position_sec;
+    until(&mut harness, "the cursor moves", |app| app.state.position_sec != before);
+    press(&mut harness, &[(N, Key::Space)]);
+    assert!(!harness.state().state.playing);
+
+    // α, and the truth put back after step 5.
+    press(&mut harness, &[(N, Key::Minus), (N, Key::Minus), (N, Key::Home)]);
+    let n = harness.state().state.choice().t0 + 4;
+    press(&mut harness, &vec![(N, Key::ArrowRight); n]);
+    assert_eq!(harness.state().state.cursor_step(), Some(5));
+    press(&mut harness, &[(N, Key::I)]);
+    until(&mut harness, "the curves of it all", |app| app.state.is_current());
+    let choice = harness.state().state.choice().clone();
+    assert!((choice.config.alpha - 0.9).abs() < 1e-6);
+    assert_eq!((choice.action(5), choice.action(4)), (StepAction::Truth, StepAction::Own));
+    let rolled = harness.state().state.rolled.clone().unwrap();
+    let truth = &harness.state().state.session().unwrap().corpus.utterances[choice.utterance].latents;
+    assert_eq!(rolled.live.state(0, 5), truth.frame(choice.t0 + 4), "what is on screen is what was painted");
+
+    // The rollout is kept as a branch; undo takes it back, redo brings it again.
+    press(&mut harness, &[(N, Key::B)]);
+    assert_eq!(harness.state().state.view.branches.len(), 1);
+    for _ in 0..40 {
+        harness.step();
+    }
+    press(&mut harness, &[(Modifiers::COMMAND, Key::Z)]);
+    assert!(harness.state().state.view.branches.is_empty());
+    press(&mut harness, &[(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z)]);
+    assert_eq!(harness.state().state.view.branches.len(), 1);
+
+    // What the palette finds is done.
+    press(&mut harness, &[(Modifiers::COMMAND, Key::K)]);
+    harness.get_by_label("Look for").type_text("theme light");
+    harness.run_steps(3);
+    press(&mut harness, &[(N, Key::Enter)]);
+    assert_eq!(harness.state().state.view.theme, eframe::egui::ThemePreference::Light);
+    assert!(harness.state().state.palette.is_none());
+
+    // The figure is seen, then written.
+    until(&mut harness, "the curves again", |app| app.state.is_current());
+    press(&mut harness, &[(Modifiers::COMMAND, Key::E)]);
+    until(&mut harness, "its preview", |app| app.state.preview.as_ref().is_some_and(|p| p.picture.is_ok()));
+    harness.get_by_label("Preview of the figure");
+    press(&mut harness, &[(N, Key::Enter)]);
+    until(&mut harness, "its files", |app| matches!(&app.state.notice, Some(Notice::Done(said)) if said.starts_with("Wrote")));
+    press(&mut harness, &[(N, Key::Escape)]);
+    assert!(harness.state().state.figure.is_none());
+    let files: Vec<_> = std::fs::read_dir(folder.path().join("figures")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(files.len(), 4, "{files:?}");
+
+    // The next start goes on where this one ended.
+    let (view, position) = (harness.state().state.view.clone(), harness.state().state.position_sec);
+    eframe::App::on_exit(harness.state_mut());
+    drop(harness);
+    let mut again = open(folder.path());
+    assert_eq!(again.state().state.view, view);
+    assert!((again.state().state.position_sec - position).abs() < 1e-9);
+
+    // And a figure brings back the view that made it.
+    press(&mut again, &[(N, Key::Plus), (N, Key::Plus), (N, Key::Plus), (N, Key::ArrowUp)]);
+    assert_ne!(again.state().state.choice().utterance, choice.utterance);
+    let png = files.iter().find(|f| f.extension().is_some_and(|e| e == "png")).unwrap();
+    assert!(figure::read_provenance(png).unwrap().view.is_some());
+    let effects = again.state_mut().state.apply(Command::Open(png.clone()));
+    again.state_mut().carry_out(effects);
+    until(&mut again, "the figure's view", |app| app.state.choice().utterance == choice.utterance);
+    assert_eq!(again.state().state.choice(), &choice);
+}
+
+#[test]
+fn splices_are_true_outside_the_decoders_reach() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open(folder.path());
+    until(&mut harness, "all sounds", |app| app.state.view.sources().into_iter().all(|s| there(app, s)));
+    let state = &harness.state().state;
+    let samples = |source: Source| match state.sound(source) {
+        SoundState::Ready(sound) => sound.clip.samples.clone(),
+        _ => panic!("{source:?} is not there"),
+    };
+    let (session, choice) = (state.session().unwrap(), state.choice());
+    let codec = session.codec.as_ref().unwrap();
+    let ([before, after], hop) = (codec.reach(), codec.hop_samples());
+    let truth = samples(Source::Truth);
+    for steps in [1, 4, 16] {
+        let spliced = samples(Source::Splice(steps));
+        let (from, to) = ((choice.t0 - before) * hop, (choice.t0 + usize::from(steps) + after) * hop);
+        assert_eq!(spliced.len(), truth.len());
+        assert_eq!(spliced[..from], truth[..from]);
+        let to = to.min(truth.len());
+        assert_eq!(spliced[to..], truth[to..]);
+        assert_ne!(spliced[from..to], truth[from..to]);
+    }
+    let rolled = samples(Source::Rollout);
+    assert_eq!(rolled[..(choice.t0 - before) * hop], truth[..(choice.t0 - before) * hop]);
+    assert_eq!(rolled.len(), (choice.t0 + choice.config.n_steps) * hop);
+}
