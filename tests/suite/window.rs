@@ -267,7 +267,7 @@ fn keys_are_commands() {
     use egui::{Key, Modifiers};
     for (modifiers, key, command) in [
         (Modifiers::NONE, Key::Space, Command::TogglePlay),
-        (Modifiers::NONE, Key::Comma, Command::SetStart(state.choice().t0 - 1)),
+        (Modifiers::NONE, Key::Comma, Command::MoveStart(-1)),
         (Modifiers::NONE, Key::B, Command::Branch { from: None, pull: None }),
         (Modifiers::NONE, Key::OpenBracket, Command::LoopFrom),
         (Modifiers::NONE, Key::M, Command::ToggleLoudness),

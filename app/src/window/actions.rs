@@ -168,17 +168,12 @@ fn rollout(state: &State, all: &mut Table) {
     all.add(Menu::Rollout, "Keep as branch", plain(Key::B), Command::Branch { from: None, pull: None }).enabled = state.is_current();
     let frame = state.cursor_frame();
     all.add(Menu::Rollout, "Start at the cursor", plain(Key::S), Command::SetStart(frame));
-    all.add(Menu::Rollout, "Start one frame earlier", plain(Key::Comma), Command::SetStart(state.choice().t0.saturating_sub(1)));
-    all.add(Menu::Rollout, "Start one frame later", plain(Key::Period), Command::SetStart(state.choice().t0 + 1));
-    if let Some(step) = state.cursor_step() {
-        use driftscope_core::rollout::StepAction as A;
-        let (now, other) = (state.choice().action(step), A::Truth);
-        let action = if now == other { A::Own } else { other };
-        all.add(Menu::Rollout, "Inject truth at the cursor's step, or no longer", plain(Key::I), Command::Paint { step, action });
-    }
-    let alpha = state.choice().config.alpha;
-    all.add(Menu::Rollout, "α down", plain(Key::Minus), Command::SetAlpha((alpha - 0.05).max(0.0)));
-    all.add(Menu::Rollout, "α up", plain(Key::Plus), Command::SetAlpha((alpha + 0.05).min(2.0)));
+    all.add(Menu::Rollout, "Start one frame earlier", plain(Key::Comma), Command::MoveStart(-1));
+    all.add(Menu::Rollout, "Start one frame later", plain(Key::Period), Command::MoveStart(1));
+    let truth = all.add(Menu::Rollout, "Inject truth at the cursor's step, or no longer", plain(Key::I), Command::ToggleTruth);
+    truth.enabled = state.cursor_step().is_some();
+    all.add(Menu::Rollout, "α down", plain(Key::Minus), Command::MoveAlpha(-0.05));
+    all.add(Menu::Rollout, "α up", plain(Key::Plus), Command::MoveAlpha(0.05));
     all.add(Menu::Rollout, "α back to 1", None, Command::SetAlpha(1.0));
 }
 

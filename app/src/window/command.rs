@@ -27,6 +27,8 @@ pub enum Command {
     ChoosePredictor(usize),
     /// First predicted frame.
     SetStart(usize),
+    /// Move the start by whole frames.
+    MoveStart(i64),
     /// Steps of the rollouts.
     SetSteps(usize),
     /// Put the cursor on a frame.
@@ -44,6 +46,8 @@ pub enum Command {
     },
     /// Factor on every predicted Δ.
     SetAlpha(f32),
+    /// Add to that factor.
+    MoveAlpha(f32),
     /// Which point of the distribution advances the state.
     SetRule(MagnitudeRule),
     /// True state after every N steps.
@@ -61,6 +65,8 @@ pub enum Command {
         /// What.
         action: StepAction,
     },
+    /// Put the truth back after the cursor's step, or no longer.
+    ToggleTruth,
     /// What the pointer paints.
     SetBrush(StepAction),
     /// Paint all steps at once: modes A–D are presets of it.

@@ -549,19 +549,28 @@ impl State {
     /// Commands that change what is computed; a command that changes nothing computes nothing.
     fn change_choice(&mut self, command: Command) -> Vec<Effect> {
         let before = self.view.choice.clone();
+        let cursor = self.cursor_step();
         let choice = &mut self.view.choice;
         let config = &mut choice.config;
         match command {
             Command::ChoosePredictor(predictor) => choice.predictor = predictor,
             Command::SetStart(t0) => choice.t0 = t0,
+            Command::MoveStart(by) => choice.t0 = choice.t0.saturating_add_signed(by as isize),
             Command::SetSteps(n_steps) => config.n_steps = n_steps,
             Command::SetAlpha(alpha) => config.alpha = alpha,
+            Command::MoveAlpha(by) => config.alpha = ((config.alpha + by).clamp(0.0, 2.0) * 100.0).round() / 100.0,
             Command::SetRule(rule) => config.rule = rule,
             Command::SetReanchor(every) => config.reanchor_every = every.filter(|n| *n > 0),
             Command::SetNoise(sigma) => config.noise_sigma = sigma,
             Command::SetTemperature(temperature) => config.temperature = temperature,
             Command::SetAngle(degrees) => choice.angle_degrees = degrees,
             Command::Paint { step, action } if (1..=config.n_steps).contains(&step) => choice.paint(step, action),
+            Command::ToggleTruth => {
+                if let Some(step) = cursor {
+                    let is_true = choice.action(step) == StepAction::Truth;
+                    choice.paint(step, if is_true { StepAction::Own } else { StepAction::Truth });
+                }
+            }
             Command::PaintAll(actions) => {
                 choice.painted.clear();
                 (1..=config.n_steps).zip(actions).for_each(|(step, action)| choice.paint(step, action));

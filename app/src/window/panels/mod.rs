@@ -111,13 +111,12 @@ pub fn keys(ctx: &egui::Context, state: &State, commands: &mut Commands) {
     if !any {
         return;
     }
+    if palette_keys(ctx, state, commands) {
+        return;
+    }
     // What lies over the window takes the keys.
     let covered = state.palette.is_some() || state.quitting || state.naming.is_some() || state.figure.is_some() || state.fit.is_some();
     if covered || ctx.text_edit_focused() {
-        let palette = egui::KeyboardShortcut::new(egui::Modifiers::COMMAND, Key::K);
-        if ctx.input_mut(|i| i.consume_shortcut(&palette)) {
-            commands.send(Command::TogglePalette);
-        }
         return;
     }
     if state.keys && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::Escape)) {
@@ -130,11 +129,40 @@ pub fn keys(ctx: &egui::Context, state: &State, commands: &mut Commands) {
     ctx.input_mut(|input| {
         for (keys, command) in actions {
             // A focused slider or button has its own use for some.
-            if (!widget_focused || works_on_a_widget(&keys)) && input.consume_shortcut(&keys) {
-                commands.send(command);
+            if !widget_focused || works_on_a_widget(&keys) {
+                // Keys pressed faster than frames go by count each.
+                let n = input.count_and_consume_key(keys.modifiers, keys.logical_key);
+                (0..n).for_each(|_| commands.send(command.clone()));
             }
         }
     });
+}
+
+/// Opens and closes the palette. What is typed before its field has the keyboard is typed into it all the same: nobody waits for a
+/// frame to be drawn.
+fn palette_keys(ctx: &egui::Context, state: &State, commands: &mut Commands) -> bool {
+    let is_shortcut = |event: &egui::Event| matches!(event, egui::Event::Key { key: Key::K, pressed: true, modifiers, .. } if modifiers.matches_exact(egui::Modifiers::COMMAND));
+    let is_early = state.palette.is_some() && !ctx.text_edit_focused();
+    let typed = ctx.input_mut(|input| {
+        let from = if is_early { Some(0) } else { input.events.iter().position(is_shortcut).map(|at| at + 1) };
+        from.map(|from| {
+            let rest = input.events.split_off(from);
+            let (texts, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|event| matches!(event, egui::Event::Text(_)));
+            // Once it is open, Enter and the arrows are its own.
+            input.events = if is_early { rest } else { Vec::new() };
+            texts.iter().map(|event| if let egui::Event::Text(text) = event { text.as_str() } else { "" }).collect::<String>()
+        })
+    });
+    let Some(typed) = typed else { return false };
+    if !is_early {
+        commands.send(Command::TogglePalette);
+    }
+    let opens = state.palette.is_none();
+    if !typed.is_empty() && (opens || is_early) {
+        let before = state.palette.as_ref().map_or("", |p| p.query.as_str());
+        commands.send(Command::PaletteQuery(format!("{before}{typed}")));
+    }
+    !is_early
 }
 
 /// Tab goes back to the source heard before; egui would move the focus, so it is taken out before egui sees it. Shift+Tab still

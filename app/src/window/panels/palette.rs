@@ -10,7 +10,6 @@ use crate::window::theme;
 /// Draws it over the window, where it is open.
 pub fn palette_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
     let Some(palette) = &state.palette else { return };
-    let found = matching(actions(state), &palette.query);
     let modal = egui::Modal::new(egui::Id::unique("palette")).show(ctx, |ui| {
         ui.set_width(theme::PALETTE_WIDTH);
         let mut query = palette.query.clone();
@@ -22,8 +21,10 @@ pub fn palette_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
         let edit = edit.accessible_name("Look for");
         edit.request_focus();
         if edit.changed() {
-            commands.send(Command::PaletteQuery(query));
+            commands.send(Command::PaletteQuery(query.clone()));
         }
+        // By what is typed now: Enter may come in the same frame.
+        let found = matching(actions(state), &query);
         let row = (palette.row as i64 + step).clamp(0, found.len().saturating_sub(1) as i64) as usize;
         if row != palette.row {
             commands.send(Command::PaletteRow(row));
