@@ -634,7 +634,7 @@ fn a_hundred_thousand_points_are_drawn_as_a_few_thousand() {
         .map(|plot| CurvePlot { metric: plot.metric, curves: modes.iter().map(|line| long(plot.curve(*line).unwrap())).collect() })
         .collect();
     // The worker holds on to its own; what is drawn here is a copy with longer curves.
-    let mut rolled = Arc::try_unwrap(rolled).unwrap_or_else(|shared| clone_of(&shared));
+    let mut rolled = Arc::try_unwrap(rolled).unwrap_or_else(|shared| Rolled::clone(&shared));
     rolled.plots = plots;
     state.rolled = Some(Arc::new(rolled));
     let draw = |ui: &mut egui::Ui, commands: &mut Commands| panels::curves_ui(ui, &state, commands);
@@ -652,21 +652,6 @@ fn points_of(shape: &egui::Shape) -> usize {
         egui::Shape::Band(band) => band.points.len(),
         egui::Shape::LineSegment { .. } | egui::Shape::Circle(_) => 2,
         _ => 0,
-    }
-}
-
-fn clone_of(rolled: &Rolled) -> Rolled {
-    Rolled {
-        generation: rolled.generation,
-        choice: rolled.choice.clone(),
-        live: rolled.live.clone(),
-        report: rolled.report.clone(),
-        n_starts: rolled.n_starts,
-        plots: rolled.plots.clone(),
-        true_path: rolled.true_path.clone(),
-        rolled_path: rolled.rolled_path.clone(),
-        off_manifold: rolled.off_manifold.clone(),
-        milliseconds: rolled.milliseconds,
     }
 }
 

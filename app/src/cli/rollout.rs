@@ -64,7 +64,10 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let rollouts = rollout(&session.job()?, &corpus, &predictor, &baselines, &[segment], &[schedule], &config)?;
     let rolled = rollouts.into_iter().next().context("the rollout gave nothing")?;
     if let (Some(path), Some(codec)) = (&args.wav, codec) {
-        write_wav(path, &codec.decode(&splice(&corpus.utterances[segment.utterance].latents, &rolled, 0))?)?;
+        // As in the window: the true sound, and from the start on the rollout's.
+        let truth = &corpus.utterances[segment.utterance].latents;
+        let (around, spliced) = (codec.decode(truth)?, splice(truth, &rolled, 0));
+        write_wav(path, &codec.decode_between(&spliced, segment.t0..spliced.n_frames(), &around, &session.cancel)?)?;
     }
     if let Some(path) = &args.latents {
         write_latents(path, &rolled, args)?;

@@ -16,7 +16,7 @@ use super::gpu::{Gpu, callback, size_px};
 use super::picture::Spectrogram;
 use super::source::Source;
 use super::theme;
-use super::worker::Sound;
+use super::worker::{Rolled, Sound};
 
 /// A sound's own levels, or those against the truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,7 @@ pub struct Drawings {
     levels: BTreeMap<(Source, Layer), Levels>,
     space: Option<Space>,
     figure: Option<(Arc<Preview>, egui::TextureHandle)>,
+    latents: BTreeMap<usize, (Arc<Rolled>, bool, egui::TextureHandle)>,
 }
 
 struct Levels {
@@ -114,6 +115,24 @@ impl Drawings {
             }
             None => {}
         }
+    }
+
+    /// Draws the `part` (shares of its length) of one of a rollout's latent pictures into `area`.
+    pub fn latents(&mut self, ui: &egui::Ui, area: Rect, rolled: &Arc<Rolled>, which: usize, part: [f64; 2]) {
+        let Some(picture) = rolled.latent_pictures.get(which) else { return };
+        let dark = ui.visuals().dark_mode;
+        let kept = self.latents.get(&which).filter(|(of, is_dark, _)| Arc::ptr_eq(of, rolled) && *is_dark == dark);
+        let texture = kept.map(|(_, _, texture)| texture.clone()).unwrap_or_else(|| {
+            let ground = ui.visuals().extreme_bg_color;
+            let mut colors = [[0; 4]; 256];
+            colors.iter_mut().enumerate().for_each(|(i, c)| *c = theme::difference(i as f32 / 127.5 - 1.0, ground).to_array());
+            let s = &picture.spectrogram;
+            let view = View::whole(s.n_frames, s.n_bins, -theme::LATENT_RANGE..theme::LATENT_RANGE, colors);
+            ui.ctx().load_texture(format!("latents {which}"), image(s, &view), egui::TextureOptions::NEAREST)
+        });
+        self.latents.insert(which, (Arc::clone(rolled), dark, texture.clone()));
+        let shown = Rect::from_min_max(pos2(part[0] as f32, 0.0), pos2(part[1] as f32, 1.0));
+        ui.painter().image(texture.id(), area, shown, Color32::WHITE);
     }
 
     /// The texture of a figure in preparation.

@@ -65,6 +65,18 @@ pub fn difference(clip: &AudioClip, truth: &AudioClip, truth_picture: &Picture, 
     Difference { envelope: envelope(&samples), spectrogram }
 }
 
+/// How frames look where they cannot be heard: standardized values over time and dimension, and the size of each step as an envelope.
+pub fn latent_picture(frames: &[f32], mean: &[f32], spread: &[f32], unit: f64) -> Picture {
+    let dim = mean.len();
+    let standard = |(i, x): (usize, &f32)| (x - mean[i % dim]) / spread[i % dim];
+    let db = frames.iter().enumerate().map(standard).collect();
+    let norm = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
+    let all: Vec<&[f32]> = frames.chunks_exact(dim).collect();
+    let steps = std::iter::once(0.0).chain(all.windows(2).map(|w| norm(w[1], w[0]) / unit)).take(all.len());
+    let envelope = steps.map(|v| if v.is_finite() { [-v as f32, v as f32] } else { [0.0; 2] }).collect();
+    Picture { envelope, spectrogram: Spectrogram { db, n_frames: all.len(), n_bins: dim, top_hz: dim as f64 } }
+}
+
 fn envelope(samples: &[f32]) -> Envelope {
     let columns = ENVELOPE_COLUMNS.min(samples.len());
     let edge = |c: usize| c * samples.len() / columns.max(1);

@@ -45,6 +45,8 @@ pub struct Session {
     pub baselines: Baselines,
     /// Principal components of the training frames.
     pub pca: Pca,
+    /// Standard deviation of each dimension over the training side, `[dim]`.
+    pub spread: Vec<f32>,
     /// Distance to the training side's frames.
     pub manifold: Manifold,
     /// Starts and reference lines of rollouts of the usual length.
@@ -93,6 +95,7 @@ impl Session {
         ctx.progress.report("Principal components", 0, None, "");
         let frames = corpus.side(Side::Train).flat_map(|u| u.latents.values.chunks_exact(corpus.dim));
         let pca = Pca::fit(frames, corpus.dim, N_COMPONENTS.min(corpus.dim));
+        let spread = spread(&corpus, &pca.mean);
         ctx.progress.report("Distances to the data", 0, None, "");
         let manifold = Manifold::fit(&corpus, ctx.seed);
         Ok(Self {
@@ -106,6 +109,7 @@ impl Session {
             predictors,
             baselines,
             pca,
+            spread,
             manifold,
             ground,
             ctx: JobCtx { progress: Progress::default(), ..ctx.clone() },
@@ -224,6 +228,16 @@ fn ground(ctx: &JobCtx, corpus: &Corpus, predictors: &[Predictor], n_steps: usiz
     let config = ReferenceConfig { window, ..Default::default() };
     let references = references(ctx, corpus, &population, n_steps, &direct, &config)?;
     Ok(Ground { n_steps, population, references })
+}
+
+/// Root mean square distance from `mean` of each dimension.
+fn spread(corpus: &Corpus, mean: &[f32]) -> Vec<f32> {
+    let (mut sums, mut n) = (vec![0.0_f64; mean.len()], 0_usize);
+    for frame in corpus.side(Side::Train).flat_map(|u| u.latents.values.chunks_exact(mean.len())) {
+        sums.iter_mut().zip(frame.iter().zip(mean)).for_each(|(sum, (x, m))| *sum += f64::from(x - m).powi(2));
+        n += 1;
+    }
+    sums.iter().map(|sum| (sum / n.max(1) as f64).sqrt().max(1e-12) as f32).collect()
 }
 
 /// The longest rollout that most unseen utterances have room for.

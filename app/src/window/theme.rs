@@ -150,6 +150,8 @@ pub const BAND_OPACITY: f32 = 0.16;
 pub const STALE_OPACITY: f32 = 0.35;
 /// Decibels below the loudest that the spectrogram shows.
 pub const SPECTROGRAM_RANGE_DB: f32 = 70.0;
+/// Standard deviations at which a latent is fully colored.
+pub const LATENT_RANGE: f32 = 3.0;
 /// Decibels at which the difference is fully colored.
 pub const DIFFERENCE_RANGE_DB: f32 = 30.0;
 

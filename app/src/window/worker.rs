@@ -27,7 +27,7 @@ use rand_distr::StandardNormal;
 
 use super::curves::{Curve, CurvePlot, Line, Metric, plots, single_curve};
 use super::jobs::JobEvent;
-use super::picture::{Difference, Picture, difference, picture};
+use super::picture::{Difference, Picture, difference, latent_picture, picture};
 use super::session::{Ground, Material, Session};
 use super::source::Source;
 use super::state::Notice;
@@ -41,7 +41,7 @@ const N_RESAMPLES: usize = 200;
 pub type Path = Vec<Vec<f32>>;
 
 /// A rollout and the curves around it, all of one generation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rolled {
     /// Which generation of choices it belongs to.
     pub generation: u64,
@@ -59,6 +59,8 @@ pub struct Rolled {
     pub true_path: Path,
     /// The live rollout, one point a step.
     pub rolled_path: Path,
+    /// The truth, the rollout in its place, and their difference, as frames: what is shown where nothing can be heard. Empty elsewhere.
+    pub latent_pictures: Vec<Picture>,
     /// Distance of each rolled frame to the training side's, 1 = as true frames.
     pub off_manifold: Vec<f64>,
     /// Time from request to curves.
@@ -291,6 +293,8 @@ impl Bench {
         }));
         let problem = match outcome {
             Ok(Ok(())) => return,
+            // Overtaken by the next wish.
+            Ok(Err(error)) if matches!(error.downcast_ref::<CodecError>(), Some(CodecError::Cancelled(_))) => return,
             Ok(Err(error)) => format!("{error:#}"),
             Err(_) => "the computation broke off (a bug; the terminal says where); change a setting to try again".into(),
         };
@@ -335,7 +339,7 @@ impl Bench {
             }
         };
         for source in [Source::Truth, view.source] {
-            self.sound(&session, &view, &rolled, source, asked)?;
+            self.sound(&session, &view, &rolled, source, cancel, asked)?;
         }
         self.keep_branches(&view, cancel)?;
         self.spread_fan(&session, &view, &rolled, cancel)?;
@@ -344,7 +348,7 @@ impl Bench {
             if cancel.check().is_err() {
                 return Ok(());
             }
-            self.sound(&session, &view, &rolled, source, asked)?;
+            self.sound(&session, &view, &rolled, source, cancel, asked)?;
         }
         Ok(())
     }
@@ -427,7 +431,15 @@ impl Bench {
     }
 
     /// Makes a source's sound, if it is not there already.
-    fn sound(&mut self, session: &Session, view: &View, rolled: &Rolled, source: Source, asked: Instant) -> anyhow::Result<()> {
+    fn sound(
+        &mut self,
+        session: &Session,
+        view: &View,
+        rolled: &Rolled,
+        source: Source,
+        cancel: &Cancel,
+        asked: Instant,
+    ) -> anyhow::Result<()> {
         let Some(codec) = &session.codec else { return Ok(()) };
         let Some(basis) = Basis::of(source, view, &rolled.choice) else { return Ok(()) };
         if self.sounds.get(&source).is_some_and(|made| made.basis == basis) {
@@ -436,9 +448,9 @@ impl Bench {
         let utterance = rolled.choice.utterance;
         let truth = &session.corpus.utterances[utterance].latents;
         let around = self.sounds.get(&Source::Truth).map(|truth| &truth.clip);
-        let on_from = |rollout: &Rollout| in_place(codec, &splice(truth, rollout, 0), rollout.segments[0].t0, around);
+        let on_from = |rollout: &Rollout| in_place(codec, &splice(truth, rollout, 0), rollout.segments[0].t0, around, cancel);
         let clip = match source {
-            Source::Truth => codec.decode(truth)?,
+            Source::Truth => codec.decode_unless(truth, cancel)?,
             Source::Original => match session.clips.get(utterance) {
                 Some(clip) => clip.clone(),
                 None => return Ok(()),
@@ -456,11 +468,11 @@ impl Bench {
                 let t0 = rolled.choice.t0;
                 let (spliced, _) = splice_between(truth, &rolled.live, 0, steps.into());
                 match around {
-                    Some(around) => codec.decode_between(&spliced, t0..t0 + usize::from(steps).min(rolled.live.n_steps), around)?,
-                    None => codec.decode(&spliced)?,
+                    Some(around) => codec.decode_between(&spliced, t0..t0 + usize::from(steps).min(rolled.live.n_steps), around, cancel)?,
+                    None => codec.decode_unless(&spliced, cancel)?,
                 }
             }
-            _ => codec.decode(&synthetic_latents(session, truth, source, view))?,
+            _ => codec.decode_unless(&synthetic_latents(session, truth, source, view), cancel)?,
         };
         let picture = picture(&clip);
         let truth = self.sounds.get(&Source::Truth).filter(|_| source != Source::Truth);
@@ -480,10 +492,10 @@ impl Bench {
 }
 
 /// Decodes what departs from the truth at `t0`; the true sound before the decoder's reach is copied.
-fn in_place(codec: &Codec, spliced: &Latents, t0: usize, around: Option<&AudioClip>) -> Result<AudioClip, CodecError> {
+fn in_place(codec: &Codec, spliced: &Latents, t0: usize, around: Option<&AudioClip>, cancel: &Cancel) -> Result<AudioClip, CodecError> {
     match around {
-        Some(around) => codec.decode_between(spliced, t0..spliced.n_frames(), around),
-        None => codec.decode(spliced),
+        Some(around) => codec.decode_between(spliced, t0..spliced.n_frames(), around, cancel),
+        None => codec.decode_unless(spliced, cancel),
     }
 }
 
@@ -538,10 +550,25 @@ fn roll(session: &Session, ground: &Ground, generation: u64, choice: Choice, ask
     let truth = &session.corpus.utterances[choice.utterance].latents;
     let (true_path, rolled_path) = (project(session, &truth.values), project(session, &live.states));
     let off_manifold = live.states.chunks_exact(live.dim).map(|x| session.manifold.place(x).distance).collect();
+    let latent_pictures = if session.codec.is_none() { latent_pictures(session, truth, &live) } else { Vec::new() };
     let plots = plots(&report, Some(&live));
     let milliseconds = asked.elapsed().as_secs_f64() * 1e3;
     let n_starts = ground.population.len();
-    Ok(Rolled { generation, choice, live, report, n_starts, plots, true_path, rolled_path, off_manifold, milliseconds })
+    Ok(Rolled { generation, choice, live, report, n_starts, plots, true_path, rolled_path, latent_pictures, off_manifold, milliseconds })
+}
+
+fn latent_pictures(session: &Session, truth: &Latents, live: &Rollout) -> Vec<Picture> {
+    let (mean, unit) = (&session.pca.mean, session.ground.references.median_delta_norm);
+    let (t0, spliced) = (live.segments[0].t0, splice(truth, live, 0));
+    let (before, rolled) = spliced.values.split_at(t0 * truth.dim);
+    let off = rolled.iter().zip(&truth.values[before.len()..]).map(|(a, b)| a - b);
+    let difference: Vec<f32> = vec![0.0; before.len()].into_iter().chain(off).collect();
+    let none = vec![0.0; truth.dim];
+    vec![
+        latent_picture(&truth.values, mean, &session.spread, unit),
+        latent_picture(&spliced.values, mean, &session.spread, unit),
+        latent_picture(&difference, &none, &session.spread, unit),
+    ]
 }
 
 fn project(session: &Session, frames: &[f32]) -> Path {

@@ -10,6 +10,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
+use crate::job::{Cancel, Cancelled};
+
 /// Window energy below which synthesis fades instead of dividing (a full overlap of Hann windows at a quarter hop gives 1.5).
 const MIN_ENERGY: f32 = 0.02;
 
@@ -82,7 +84,14 @@ impl Stft {
 
     /// Sound whose short-time magnitudes come near `magnitudes` `[n_frames, n_bins]`: `n_samples` from sample 0 on.
     /// It sees the whole of the magnitudes at once, so a late frame may change early samples.
-    pub fn griffin_lim(&self, magnitudes: &[f32], first_sample: isize, n_samples: usize, config: GriffinLim) -> Vec<f32> {
+    pub fn griffin_lim(
+        &self,
+        magnitudes: &[f32],
+        first_sample: isize,
+        n_samples: usize,
+        config: GriffinLim,
+        stop: &Cancel,
+    ) -> Result<Vec<f32>, Cancelled> {
         let n_bins = self.n_bins();
         let mut rng = StdRng::seed_from_u64(config.seed);
         let mut spectra: Vec<Complex<f32>> =
@@ -90,10 +99,11 @@ impl Stft {
         let mut previous = vec![Complex::<f32>::default(); spectra.len()];
         let mut work = Workspace::new(self, magnitudes.len() / n_bins);
         for _ in 0..config.iterations {
+            stop.check()?;
             self.overlap_add(&spectra, &mut work);
             self.project(&work.signal, magnitudes, config.momentum, &mut spectra, &mut previous);
         }
-        self.synthesize(&spectra, first_sample, n_samples)
+        Ok(self.synthesize(&spectra, first_sample, n_samples))
     }
 
     /// The same for a stretch inside a sound that is already there: only `free` (samples) of `sound` changes, and the phases found fit
@@ -106,7 +116,8 @@ impl Stft {
         sound: &mut [f32],
         free: std::ops::Range<usize>,
         config: GriffinLim,
-    ) {
+        stop: &Cancel,
+    ) -> Result<(), Cancelled> {
         let n_frames = magnitudes.len() / self.n_bins();
         let around = self.aligned(sound, first_sample, n_frames);
         // Where `free` lies in the stretch that the frames cover.
@@ -117,12 +128,14 @@ impl Stft {
         let mut spectra = vec![Complex::<f32>::default(); magnitudes.len()];
         let mut previous = self.analyze(sound, first_sample, n_frames);
         for _ in 0..config.iterations {
+            stop.check()?;
             self.project(&work.signal, magnitudes, config.momentum, &mut spectra, &mut previous);
             self.overlap_add(&spectra, &mut work);
             work.signal[..from].copy_from_slice(&around[..from]);
             work.signal[to..].copy_from_slice(&around[to..]);
         }
         sound[free.start..free.start + (to - from)].copy_from_slice(&work.signal[from..to]);
+        Ok(())
     }
 
     /// The spectra of `signal` (frame `f` from `f × hop` on), ahead by the momentum, at the wanted magnitudes; `previous` are the
@@ -302,7 +315,8 @@ mod tests {
         let x = chirp(16_000);
         let target = stft.magnitudes(&x, -320, 100);
         let error = |iterations| {
-            let y = stft.griffin_lim(&target, -320, 16_000, GriffinLim { iterations, momentum: 0.99, seed: 7 });
+            let y =
+                stft.griffin_lim(&target, -320, 16_000, GriffinLim { iterations, momentum: 0.99, seed: 7 }, &Cancel::default()).unwrap();
             let got = stft.magnitudes(&y, -320, 100);
             got.iter().zip(&target).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / target.iter().map(|b| b * b).sum::<f32>()
         };

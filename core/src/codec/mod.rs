@@ -8,6 +8,7 @@ pub mod demo;
 use std::ops::Range;
 
 use crate::audio::AudioClip;
+use crate::job::{Cancel, Cancelled};
 use crate::latents::{CodecTag, Latents};
 
 pub use demo::DemoCodec;
@@ -28,6 +29,9 @@ pub enum CodecError {
     /// Sound or latents that do not fit the codec.
     #[error("{0}")]
     Input(String),
+    /// Stopped.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 impl Codec {
@@ -78,17 +82,28 @@ impl Codec {
 
     /// Latents to `n_frames × hop_samples` samples.
     pub fn decode(&self, latents: &Latents) -> Result<AudioClip, CodecError> {
+        self.decode_unless(latents, &Cancel::default())
+    }
+
+    /// The same, given up as soon as `stop` says so.
+    pub fn decode_unless(&self, latents: &Latents, stop: &Cancel) -> Result<AudioClip, CodecError> {
         match self {
-            Self::Demo(codec) => codec.decode(latents),
+            Self::Demo(codec) => codec.decode(latents, stop),
         }
     }
 
     /// Decodes `latents`, of which only frames `changed` differ from those that `around` is the sound of: outside the decoder's reach
     /// the sound is copied, sample for sample, and inside it continues what was copied. `around` is at [`Codec::sample_rate_hz`];
-    /// the result has `n_frames × hop_samples` samples.
-    pub fn decode_between(&self, latents: &Latents, changed: Range<usize>, around: &AudioClip) -> Result<AudioClip, CodecError> {
+    /// the result has `n_frames × hop_samples` samples. Given up as soon as `stop` says so.
+    pub fn decode_between(
+        &self,
+        latents: &Latents,
+        changed: Range<usize>,
+        around: &AudioClip,
+        stop: &Cancel,
+    ) -> Result<AudioClip, CodecError> {
         match self {
-            Self::Demo(codec) => codec.decode_between(latents, changed, around),
+            Self::Demo(codec) => codec.decode_between(latents, changed, around, stop),
         }
     }
 

@@ -63,9 +63,13 @@ pub fn timeline_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, co
     let lane_height = lanes.height() / 3.0;
     let lane =
         |i: usize| Rect::from_min_size(lanes.min + vec2(0.0, lane_height * i as f32), vec2(lanes.width(), lane_height - theme::LANE_GAP));
+    if session.codec.is_none() {
+        latents_ui(ui, lanes, &lane, axis, state, &session.unheard, drawings);
+    }
     let messages = [(Source::Truth, Layer::Sound), (state.view.compared, Layer::Sound), (state.view.compared, Layer::Difference)]
         .into_iter()
         .enumerate()
+        .filter(|_| session.codec.is_some())
         .filter_map(|(i, (source, layer))| Some((i, sound_lane(ui, lane(i), axis, state, source, layer, drawings)?)))
         .collect::<Vec<_>>();
     steps_ui(ui, strip, axis, state, commands);
@@ -192,6 +196,37 @@ fn sound_lane<'a>(
         drawings.spectrogram(ui, spectrum, sound, layer, part);
     }
     None
+}
+
+/// Without a decoder the frames themselves are shown: standardized values over time and dimension, and the size of each step above them.
+fn latents_ui(ui: &egui::Ui, lanes: Rect, lane: &dyn Fn(usize) -> Rect, axis: Axis, state: &State, unheard: &str, drawings: &mut Drawings) {
+    let rollout = theme::source_color(Source::Rollout, ui.visuals());
+    let names = [("Ground truth", theme::ink(ui.visuals())), ("Rollout", rollout), ("Difference", theme::faint(ui.visuals()))];
+    for (i, (name, color)) in names.into_iter().enumerate() {
+        let rect = lane(i);
+        ui.painter().rect_filled(rect, 2.0, ui.visuals().extreme_bg_color);
+        lane_name(ui, rect, &format!("{name}\nlatents"), color);
+        let Some((rolled, picture)) = state.rolled.as_ref().and_then(|r| Some((r, r.latent_pictures.get(i)?))) else { continue };
+        let seconds = picture.spectrogram.n_frames as f64 * axis.frame_sec;
+        let part = [axis.from_sec / seconds, axis.to_sec.min(seconds) / seconds];
+        let right = axis.x(seconds).min(rect.right());
+        if right > rect.left() {
+            let wave = Rect::from_min_max(rect.min, pos2(right, rect.top() + rect.height() * theme::WAVE_SHARE));
+            let values = Rect::from_min_max(pos2(rect.left(), wave.bottom()), pos2(right, rect.bottom()));
+            let tallest = rolled.latent_pictures[0].envelope.iter().map(|e| e[1]).fold(1.0, f32::max);
+            wave_ui(ui, wave, &picture.envelope, part, tallest, color);
+            drawings.latents(ui, values, rolled, i, part);
+        }
+    }
+    let why = format!("latents in place of sound: {unheard}");
+    let font = FontId::proportional(theme::SMALL_TEXT);
+    // Beside the rollout where there is room for it: it departs from the truth there.
+    let before = axis.frame_x(state.choice().t0) - lanes.left();
+    let width = if before > lanes.width() * 0.25 { before.min(lanes.width()) } else { lanes.width() };
+    let text = ui.painter().layout(why, font, theme::ink(ui.visuals()), width - 3.0 * theme::GAP);
+    let place = Align2::LEFT_BOTTOM.anchor_size(lanes.left_bottom() - vec2(-theme::GAP, theme::LANE_GAP * 2.0), text.size());
+    ui.painter().rect_filled(place.expand(theme::GAP * 0.25), 2.0, ui.visuals().extreme_bg_color);
+    ui.painter().galley(place.min, text, theme::ink(ui.visuals()));
 }
 
 fn lane_name(ui: &egui::Ui, lane: Rect, name: &str, color: Color32) {
@@ -358,6 +393,16 @@ fn hover_text(state: &State, axis: Axis, pos: Pos2, lane: Option<(usize, Rect)>)
         text += &format!(", step {step}");
     }
     let Some((index, rect)) = lane else { return text };
+    if let Some(picture) = state.rolled.as_ref().and_then(|r| r.latent_pictures.get(index)) {
+        let top = rect.top() + rect.height() * theme::WAVE_SHARE;
+        let height = (rect.bottom() - pos.y) / (rect.bottom() - top);
+        let s = &picture.spectrogram;
+        if (0.0..1.0).contains(&height) && frame < s.n_frames {
+            let dim = ((height * s.n_bins as f32) as usize).min(s.n_bins - 1);
+            text += &format!("\ndimension {dim}: {:+.2} standard deviations of the training frames", s.db[frame * s.n_bins + dim]);
+        }
+        return text;
+    }
     let source = if index == 0 { Source::Truth } else { state.view.compared };
     let SoundState::Ready(sound) = state.sound(source) else { return text };
     let (spectrogram, what) = match (index, &sound.difference) {

@@ -19,6 +19,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::CodecError;
 use crate::audio::stft::GriffinLim;
 use crate::audio::{self, AudioClip};
+use crate::job::Cancel;
 use crate::latents::{CodecTag, Latents};
 use expansion::expand;
 use features::{Analysis, FIRST_SAMPLE, FRAME_HOP_SAMPLES, FRAMES_PER_LATENT, HOP_SAMPLES, PATCH, SAMPLE_RATE_HZ, WINDOW_SAMPLES};
@@ -107,13 +108,13 @@ impl DemoCodec {
     }
 
     /// `n_frames × 1280` samples.
-    pub fn decode(&self, latents: &Latents) -> Result<AudioClip, CodecError> {
+    pub fn decode(&self, latents: &Latents, stop: &Cancel) -> Result<AudioClip, CodecError> {
         let n_frames = latents.n_frames();
         let mut magnitudes = self.magnitudes(latents)?;
         let config = &self.weights.header.config;
         expand(&mut magnitudes, config.network.n_bins, config.expansion);
         let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM, seed: PHASE_SEED };
-        let samples = self.analysis.synthesis.griffin_lim(&magnitudes, FIRST_SAMPLE, n_frames * HOP_SAMPLES, griffin_lim);
+        let samples = self.analysis.synthesis.griffin_lim(&magnitudes, FIRST_SAMPLE, n_frames * HOP_SAMPLES, griffin_lim, stop)?;
         Ok(AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ })
     }
 
@@ -125,7 +126,13 @@ impl DemoCodec {
     }
 
     /// [`Self::decode`] of frames near `changed`, the rest copied from `around`.
-    pub fn decode_between(&self, latents: &Latents, changed: Range<usize>, around: &AudioClip) -> Result<AudioClip, CodecError> {
+    pub fn decode_between(
+        &self,
+        latents: &Latents,
+        changed: Range<usize>,
+        around: &AudioClip,
+        stop: &Cancel,
+    ) -> Result<AudioClip, CodecError> {
         let (n_frames, n_samples) = (latents.n_frames(), latents.n_frames() * HOP_SAMPLES);
         let [before, after] = self.reach();
         let (from, to) = (changed.start.saturating_sub(before), (changed.end + after).min(n_frames));
@@ -152,7 +159,8 @@ impl DemoCodec {
         let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM, seed: PHASE_SEED };
         let first_sample = FIRST_SAMPLE + (from * HOP_SAMPLES) as isize;
         let free = from * HOP_SAMPLES..to * HOP_SAMPLES;
-        self.analysis.synthesis.griffin_lim_between(&magnitudes[frame(from)..end], first_sample, &mut samples, free, griffin_lim);
+        let wanted = &magnitudes[frame(from)..end];
+        self.analysis.synthesis.griffin_lim_between(wanted, first_sample, &mut samples, free, griffin_lim, stop)?;
         Ok(AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ })
     }
 

@@ -87,9 +87,9 @@ fn a_vowel_comes_back() {
     let codec = DemoCodec::embedded().unwrap();
     let clip = vowel(2.0, 140.0, 2);
     let latents = codec.encode(&clip).unwrap();
-    let decoded = codec.decode(&latents).unwrap();
+    let decoded = codec.decode(&latents, &Cancel::default()).unwrap();
     assert_eq!(decoded.samples.len(), latents.n_frames() * HOP_SAMPLES);
-    assert_eq!(decoded.samples, codec.decode(&latents).unwrap().samples, "same latents, same bytes");
+    assert_eq!(decoded.samples, codec.decode(&latents, &Cancel::default()).unwrap().samples, "same latents, same bytes");
     let (x, y) = (codec.analysis.patches(&clip.samples), codec.analysis.patches(&decoded.samples));
     let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len() as f32;
     let (mx, my) = (mean(&x), mean(&y));
@@ -110,9 +110,9 @@ fn bad_input_is_refused_in_one_sentence() {
     let cases = [
         (codec.encode(&clip(vec![])).err(), "no samples"),
         (codec.encode(&clip(vec![0.0, f32::NAN])).err(), "sample 1 is no number"),
-        (codec.decode(&latents(vec![0.0; 96], 32)).err(), "frames of 64 values; given are 3 of 32"),
-        (codec.decode(&latents(vec![], 64)).err(), "given are 0 of 64"),
-        (codec.decode(&latents([vec![0.0; 70], vec![f32::INFINITY; 58]].concat(), 64)).err(), "latent frame 1"),
+        (codec.decode(&latents(vec![0.0; 96], 32), &Cancel::default()).err(), "frames of 64 values; given are 3 of 32"),
+        (codec.decode(&latents(vec![], 64), &Cancel::default()).err(), "given are 0 of 64"),
+        (codec.decode(&latents([vec![0.0; 70], vec![f32::INFINITY; 58]].concat(), 64), &Cancel::default()).err(), "latent frame 1"),
     ];
     for (problem, expected) in cases {
         let message = problem.unwrap().to_string();
@@ -175,7 +175,7 @@ fn the_fit_is_reproducible_and_spares_held_out_speakers() {
         assert_eq!(codec.header().provenance.n_utterances, 4);
         let latents = codec.encode(&choir()[1].clip).unwrap();
         assert_eq!((latents.dim, latents.n_frames()), (8, 38));
-        assert!(codec.decode(&latents).unwrap().samples.iter().all(|s| s.is_finite()));
+        assert!(codec.decode(&latents, &Cancel::default()).unwrap().samples.iter().all(|s| s.is_finite()));
     }
 }
 
@@ -249,13 +249,13 @@ fn a_changed_latent_reaches_no_further_than_said() {
 fn a_stretch_decoded_in_place_leaves_the_rest_alone_and_fits_in() {
     let codec = DemoCodec::embedded().unwrap();
     let truth = codec.encode(&vowel(4.0, 120.0, 1)).unwrap();
-    let around = codec.decode(&truth).unwrap();
+    let around = codec.decode(&truth, &Cancel::default()).unwrap();
     let other = codec.encode(&vowel(4.0, 170.0, 2)).unwrap();
     let changed = 24..28;
     let mut spliced = truth.clone();
     let values = changed.start * truth.dim..changed.end * truth.dim;
     spliced.values[values.clone()].copy_from_slice(&other.values[values]);
-    let placed = codec.decode_between(&spliced, changed.clone(), &around).unwrap();
+    let placed = codec.decode_between(&spliced, changed.clone(), &around, &Cancel::default()).unwrap();
     let [before, after] = codec.reach();
     let (from, to) = ((changed.start - before) * HOP_SAMPLES, (changed.end + after) * HOP_SAMPLES);
     assert_eq!(bits(&placed.samples[..from]), bits(&around.samples[..from]));
@@ -265,7 +265,7 @@ fn a_stretch_decoded_in_place_leaves_the_rest_alone_and_fits_in() {
     let config = &codec.header().config;
     let mut wanted = codec.magnitudes(&spliced).unwrap();
     expand(&mut wanted, config.network.n_bins, config.expansion);
-    let whole = codec.decode(&spliced).unwrap();
+    let whole = codec.decode(&spliced, &Cancel::default()).unwrap();
     let distance = |clip: &AudioClip, latents: Range<usize>| {
         let found = codec.analysis.synthesis.magnitudes(&clip.samples, FIRST_SAMPLE, wanted.len() / config.network.n_bins);
         let bins = latents.start * FRAMES_PER_LATENT * config.network.n_bins..latents.end * FRAMES_PER_LATENT * config.network.n_bins;
@@ -279,5 +279,16 @@ fn a_stretch_decoded_in_place_leaves_the_rest_alone_and_fits_in() {
         assert!(in_place < 1.25 * of_whole + 0.02, "{place}: {in_place:.3}, decoding all of it {of_whole:.3}");
     }
     // Nothing changed, nothing touched.
-    assert_eq!(bits(&codec.decode_between(&truth, 3..3, &around).unwrap().samples), bits(&around.samples));
+    assert_eq!(bits(&codec.decode_between(&truth, 3..3, &around, &Cancel::default()).unwrap().samples), bits(&around.samples));
+}
+
+#[test]
+fn decoding_stops_when_asked() {
+    let codec = DemoCodec::embedded().unwrap();
+    let latents = codec.encode(&vowel(1.0, 120.0, 1)).unwrap();
+    let around = codec.decode(&latents, &Cancel::default()).unwrap();
+    let stop = Cancel::default();
+    stop.cancel();
+    assert!(matches!(codec.decode(&latents, &stop), Err(CodecError::Cancelled(_))));
+    assert!(matches!(codec.decode_between(&latents, 3..6, &around, &stop), Err(CodecError::Cancelled(_))));
 }
