@@ -122,14 +122,15 @@ impl Drawings {
         let Some(picture) = rolled.latent_pictures.get(which) else { return };
         let dark = ui.visuals().dark_mode;
         let kept = self.latents.get(&which).filter(|(of, is_dark, _)| Arc::ptr_eq(of, rolled) && *is_dark == dark);
-        let texture = kept.map(|(_, _, texture)| texture.clone()).unwrap_or_else(|| {
+        let load = || {
             let ground = ui.visuals().extreme_bg_color;
             let mut colors = [[0; 4]; 256];
             colors.iter_mut().enumerate().for_each(|(i, c)| *c = theme::difference(i as f32 / 127.5 - 1.0, ground).to_array());
             let s = &picture.spectrogram;
             let view = View::whole(s.n_frames, s.n_bins, -theme::LATENT_RANGE..theme::LATENT_RANGE, colors);
             ui.ctx().load_texture(format!("latents {which}"), image(s, &view), egui::TextureOptions::NEAREST)
-        });
+        };
+        let texture = kept.map_or_else(load, |(_, _, texture)| texture.clone());
         self.latents.insert(which, (Arc::clone(rolled), dark, texture.clone()));
         let shown = Rect::from_min_max(pos2(part[0] as f32, 0.0), pos2(part[1] as f32, 1.0));
         ui.painter().image(texture.id(), area, shown, Color32::WHITE);
