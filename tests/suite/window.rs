@@ -1,6 +1,6 @@
 //! The window without a window: commands change state, panels send commands, the worker answers with what was asked for.
 //!
-//! Panels are driven by accessible names and read back by the texts they offer to screen readers; nothing is compared by pixels.
+//! Panels are driven by accessible names and read back by the texts they offer to screen readers; a handful are compared by pixels.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use driftscope::window::panels;
 use driftscope::window::picture::{difference, picture};
 use driftscope::window::session::{Material, Session};
 use driftscope::window::source::Source;
-use driftscope::window::state::{Effect, Notice, SoundState, State};
+use driftscope::window::state::{Effect, Notice, Palette, SoundState, State};
 use driftscope::window::theme;
 use driftscope::window::view::{Axes, Basis, ColorBy, Comparand, Pull};
 use driftscope::window::worker::{Delivery, Rolled, Sound, Wish, Worker};
@@ -27,8 +27,8 @@ use driftscope_core::predict::{Baselines, MagnitudeRule, Predictor, PredictorKin
 use driftscope_core::rollout::StepAction;
 use driftscope_core::run::Registry;
 use eframe::egui;
-use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
 
 const DIM: usize = 6;
 const WINDOW: usize = 4;
@@ -707,4 +707,53 @@ fn layouts_are_kept_named_and_reset() {
     assert_eq!(state.layout, bare);
     state.apply(Command::DropLayout("bare".into()));
     assert!(state.layouts.is_empty());
+}
+
+/// What a panel looks like, against the picture kept in `snapshots/` (made again with `UPDATE_SNAPSHOTS=1`). Pixels of a few edges may
+/// differ between drivers.
+fn look(all: &mut SnapshotResults, name: &str, theme: egui::Theme, size: [f32; 2], draw: impl Fn(&mut egui::Ui, &mut Commands)) {
+    let ui = |ui: &mut egui::Ui, commands: &mut Commands| draw(ui, commands);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshots");
+    let mut options = SnapshotOptions::new();
+    options.output_path = folder;
+    options.threshold = 2.0;
+    options.max_failed_pixels = 30;
+    let mut harness = Harness::builder()
+        .with_context_setup(theme::install)
+        .with_theme(theme)
+        .with_size(size)
+        .with_pixels_per_point(1.0)
+        .wgpu()
+        .build_ui_state(ui, Commands::default());
+    harness.run_steps(4);
+    harness.snapshot_options(name, &options);
+    all.extend(harness.take_snapshot_results());
+}
+
+#[test]
+fn panels_look_as_they_did() {
+    let (mut state, mut worker) = ready();
+    state.apply(Command::SetStart(30));
+    state.apply(Command::Paint { step: 3, action: StepAction::Truth });
+    state.apply(Command::Paint { step: 6, action: StepAction::Noise });
+    state.apply(Command::Paint { step: 9, action: StepAction::Freeze });
+    state.apply(Command::SetFan(8));
+    state.apply(Command::Branch { from: None, pull: Some(Pull { step: 2, by: vec![3.0, 1.0, 0.0] }) });
+    state.apply(Command::SetStep(4));
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, |s| s.is_current() && s.fan.is_some() && s.kept.len() == 1);
+    use egui::Theme::{Dark, Light};
+    let mut all = SnapshotResults::new();
+    // Textures live as long as these do.
+    let drawings = std::cell::RefCell::new(Drawings::default());
+    look(&mut all, "curves-dark", Dark, [1000.0, 260.0], |ui, commands| panels::curves_ui(ui, &state, commands));
+    look(&mut all, "timeline-light", Light, [1000.0, 320.0], |ui, commands| {
+        panels::timeline_ui(ui, &state, &mut drawings.borrow_mut(), commands);
+    });
+    look(&mut all, "trajectory-light", Light, [900.0, 300.0], |ui, commands| {
+        panels::trajectory_ui(ui, &state, &mut drawings.borrow_mut(), commands);
+    });
+    look(&mut all, "inspector-dark", Dark, [222.0, 720.0], |ui, commands| panels::inspector_ui(ui, &state, commands));
+    state.palette = Some(Palette { query: "theme".into(), row: 0 });
+    look(&mut all, "palette-dark", Dark, [640.0, 300.0], |ui, commands| panels::palette_ui(ui.ctx(), &state, commands));
 }

@@ -182,7 +182,9 @@ pub fn take_tab(ctx: &egui::Context, input: &mut egui::RawInput, commands: &mut 
 
 /// A filled square in a source's or curve's color.
 fn swatch_ui(ui: &mut egui::Ui, color: egui::Color32) {
-    let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(theme::SWATCH), egui::Sense::hover());
+    // As high as the text beside it, so that both stand on one line wherever they are put.
+    let (row, _) = ui.allocate_exact_size(egui::vec2(theme::SWATCH, ui.spacing().interact_size.y), egui::Sense::hover());
+    let rect = egui::Rect::from_center_size(row.center(), egui::Vec2::splat(theme::SWATCH));
     ui.painter().rect(rect, 2.0, color, egui::Stroke::new(0.5, theme::faint(ui.visuals())), egui::StrokeKind::Inside);
 }
 
