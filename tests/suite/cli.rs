@@ -453,3 +453,19 @@ fn a_store_that_grows_keeps_its_evaluation_side() {
     assert!(got.code == 1 && got.err.contains("the split of another store"), "{}", got.err);
     assert_eq!(snapshot(&folder.path().join("s")), kept, "a refusal writes nothing");
 }
+
+#[test]
+fn wrong_values_of_options_are_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("x.safetensors");
+    let out = out.to_str().unwrap();
+    for (args, expected) in [
+        (vec!["fit", "mdn", "--store", "s.zarr", "--out", out, "--set", "hiden_dim=3"], "hiden_dim"),
+        (vec!["fit", "mdn", "--store", "s.zarr", "--out", out, "--set", "hidden_dim"], "no '='"),
+        (vec!["fit", "mdn", "--out", out], "--store"),
+    ] {
+        let outcome = driftscope(folder.path(), &args);
+        assert_eq!(outcome.code, 2, "{args:?}: {}", outcome.err);
+        assert!(outcome.err.contains(expected), "{}", outcome.err);
+    }
+}

@@ -182,7 +182,7 @@ fn split_before(args: &Args, files: &[AudioFile]) -> anyhow::Result<Option<Split
     let speakers: BTreeSet<&String> = files.iter().map(|f| &f.speaker).collect();
     if !folder.exists() {
         if let Some(unknown) = args.eval_speakers.iter().find(|s| !speakers.contains(s)) {
-            bail!("--eval-speakers: there is no speaker {unknown} among the files");
+            super::usage!("--eval-speakers: there is no speaker {unknown} among the files");
         }
         return Ok(None);
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use driftscope_core::audio;
 use driftscope_core::codec::DemoCodec;
 use driftscope_core::codec::demo::{DemoCodecConfig, SpeechClip, fit_codec};
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
 
 fn predictor(kind: PredictorKind, args: &Args, session: &Session) -> anyhow::Result<Report> {
     let Some(store) = args.store.clone() else {
-        bail!("fit {} needs the latents to train on; name their store with --store", args.experiment().trim_start_matches("fit "));
+        super::usage!("fit {} needs the latents to train on; name their store with --store", args.experiment().trim_start_matches("fit "));
     };
     let config = PredictorConfig { kind, ..settings::<PredictorConfig>(args.config.as_deref(), &args.set)? };
     let (_, corpus) = input::corpus(&input::StoreArg { store }, session)?;
@@ -110,7 +110,7 @@ fn predictor(kind: PredictorKind, args: &Args, session: &Session) -> anyhow::Res
 
 fn codec(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let Some(folder) = &args.audio else {
-        bail!("fit demo-codec needs speech to train on; name its folder with --audio");
+        super::usage!("fit demo-codec needs speech to train on; name its folder with --audio");
     };
     let mut config = settings::<DemoCodecConfig>(args.config.as_deref(), &args.set)?;
     if let Some(file) = &args.held_out {
@@ -163,12 +163,12 @@ fn settings<Config: DeserializeOwned>(file: Option<&Path>, set: &[String]) -> an
         }
     };
     for assignment in set {
-        let (name, value) = assignment
-            .split_once('=')
-            .with_context(|| format!("--set {assignment}: no '='; write it as NAME=VALUE, for one hidden_dim=256"))?;
+        let Some((name, value)) = assignment.split_once('=') else {
+            super::usage!("--set {assignment}: no '='; write it as NAME=VALUE, for one hidden_dim=256");
+        };
         assign(&mut table, name.trim(), value.trim())?;
     }
-    table.try_into().context("the settings do not fit")
+    table.try_into().map_err(|error: toml::de::Error| super::Usage(format!("the settings do not fit: {error}")).into())
 }
 
 /// Sets `a.b.c` in nested tables. A value that is no TOML value is taken as text.

@@ -213,10 +213,30 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console, canc
         Ok(()) => 0,
         Err(error) => {
             console.failure(&format!("driftscope: {}", sentence(&error)));
-            1
+            if error.is::<Usage>() { 2 } else { 1 }
         }
     }
 }
+
+/// What was asked for is nothing that can be asked for: the exit code is that of a wrong option.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Returns a [`Usage`] error with a formatted sentence.
+macro_rules! usage {
+    ($($sentence:tt)*) => {
+        return Err($crate::cli::Usage(format!($($sentence)*)).into())
+    };
+}
+use usage;
 
 /// An error and its causes as one sentence; a cause whose words were said already is not said again.
 fn sentence(error: &anyhow::Error) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use driftscope_core::audio::write_wav;
 use driftscope_core::diagnose::Summary;
 use driftscope_core::rollout::{Rollout, Segment, rollout, splice};
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
 
 fn write_latents(path: &Path, rolled: &Rollout, args: &Args) -> anyhow::Result<()> {
     if path.extension().is_none_or(|e| e != "safetensors") {
-        bail!("{}: latents are written as safetensors; let the name end in .safetensors", path.display());
+        super::usage!("{}: latents are written as safetensors; let the name end in .safetensors", path.display());
     }
     let about = [("utterance_id", args.utterance.clone()), ("t0", args.start.to_string()), ("schedule", rolled.schedule.name.clone())];
     let about = about.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();

@@ -1,6 +1,6 @@
 //! Injection modes and rollout settings as options.
 
-use anyhow::bail;
+use super::usage;
 use driftscope_core::predict::MagnitudeRule;
 use driftscope_core::rollout::{RolloutConfig, Schedule, StepAction};
 
@@ -40,7 +40,7 @@ enum Rule {
 impl RolloutArgs {
     pub(super) fn config(&self) -> anyhow::Result<RolloutConfig> {
         if self.steps == 0 || self.reanchor == Some(0) {
-            bail!("a rollout needs at least one step, and so does --reanchor");
+            usage!("a rollout needs at least one step, and so does --reanchor");
         }
         let rule = match self.rule {
             Rule::Mean => MagnitudeRule::Mean,
@@ -77,7 +77,7 @@ pub(super) fn schedule(text: &str, n_steps: usize) -> anyhow::Result<Schedule> {
             let name = steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("_");
             Ok(Schedule::inject_after(&format!("after_{name}"), &steps, n_steps))
         }
-        _ => bail!(
+        _ => usage!(
             "{text} is no mode; use A, B, C, D, after:3+7 for the true state after steps 3 and 7 of {n_steps}, or paint:otnf for one letter a \
              step (own, truth, noise, freeze)"
         ),
@@ -91,11 +91,11 @@ fn painted(letters: &str, n_steps: usize) -> anyhow::Result<Schedule> {
         't' => Ok(StepAction::Truth),
         'n' => Ok(StepAction::Noise),
         'f' => Ok(StepAction::Freeze),
-        other => bail!("paint:{letters}: {other} paints nothing; the letters are o (own), t (truth), n (noise), f (freeze)"),
+        other => usage!("paint:{letters}: {other} paints nothing; the letters are o (own), t (truth), n (noise), f (freeze)"),
     };
     let mut actions = letters.to_lowercase().chars().map(action).collect::<anyhow::Result<Vec<_>>>()?;
     if actions.is_empty() || actions.len() > n_steps {
-        bail!("paint:{letters} has {} letters for {n_steps} steps; it takes one a step, and at least one", actions.len());
+        usage!("paint:{letters} has {} letters for {n_steps} steps; it takes one a step, and at least one", actions.len());
     }
     actions.resize(n_steps, StepAction::Own);
     Ok(Schedule::of(&format!("paint_{letters}"), actions))

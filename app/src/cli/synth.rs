@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use driftscope_core::audio::write_wav;
 use driftscope_core::latents::Store;
 use driftscope_core::rollout::synthetic::{Accumulation, SyntheticMode, synthesize};
@@ -88,7 +88,7 @@ fn mode(text: &str) -> anyhow::Result<SyntheticMode> {
         None if text.trim() == "wrong-direction" => SyntheticMode::WrongDirection,
         Some(("slow", value)) => SyntheticMode::Slow { alpha: number(value)? },
         Some(("off-angle", value)) => SyntheticMode::OffAngle { degrees: number(value)? },
-        _ => bail!("{text} is no synthetic mode; use gt, stationary, slow:0.75, wrong-direction, or off-angle:14.4"),
+        _ => super::usage!("{text} is no synthetic mode; use gt, stationary, slow:0.75, wrong-direction, or off-angle:14.4"),
     })
 }
 
