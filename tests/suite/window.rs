@@ -507,6 +507,7 @@ fn a_fit_in_the_window_is_stopped_kept_and_resumed() {
     let fit = FitDraft {
         store: 0,
         kind: PredictorKind::Mdn,
+        window: 2 * WINDOW,
         horizon: 1,
         hidden_dim: 16,
         max_steps: 400,
@@ -541,6 +542,8 @@ fn a_fit_in_the_window_is_stopped_kept_and_resumed() {
     assert!(first_done.unwrap() >= 20, "it goes on where it was: {first_done:?}");
     let session = state.session().unwrap();
     assert_eq!(session.predictors.len(), 4);
+    assert_eq!(session.predictors[3].info.window, 2 * WINDOW);
+    assert!(session.ground.population.iter().all(|s| s.t0 >= 2 * WINDOW), "starts leave room for its longer window");
     assert_eq!((session.predictors[3].info.kind.as_str(), state.choice().predictor), ("mdn", 3), "what was fitted is what is shown");
     assert!(fit.out.exists() && !fit.out.with_added_extension("state").exists());
     let (runs, _) = Registry::at(&folder.path().join("runs")).list().unwrap();

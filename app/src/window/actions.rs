@@ -9,6 +9,7 @@ use driftscope_core::rollout::synthetic::Accumulation;
 use eframe::egui::{Key, KeyboardShortcut, Modifiers, ThemePreference};
 
 use super::command::{Ask, Command, FigureOf};
+use super::curves::Metric;
 use super::jobs::FitDraft;
 use super::layout::{self, Pane};
 use super::state::{SoundState, State};
@@ -60,6 +61,34 @@ const fn plain(key: Key) -> Option<KeyboardShortcut> {
 
 const fn with_command(key: Key) -> Option<KeyboardShortcut> {
     Some(KeyboardShortcut::new(Modifiers::COMMAND, key))
+}
+
+/// "ctrl+shift+Z", "[".
+pub fn keys_text(keys: &KeyboardShortcut) -> String {
+    let held = [(keys.modifiers.command || keys.modifiers.ctrl, "ctrl+"), (keys.modifiers.shift, "shift+"), (keys.modifiers.alt, "alt+")];
+    let held: String = held.iter().filter(|(is, _)| *is).map(|(_, name)| *name).collect();
+    let key = match keys.logical_key {
+        Key::ArrowLeft => "←",
+        Key::ArrowRight => "→",
+        Key::ArrowUp => "↑",
+        Key::ArrowDown => "↓",
+        Key::OpenBracket => "[",
+        Key::CloseBracket => "]",
+        Key::Comma => ",",
+        Key::Period => ".",
+        Key::Minus => "-",
+        Key::Plus => "+",
+        other => other.name(),
+    };
+    format!("{held}{key}")
+}
+
+impl Action {
+    /// Opens what lies at a path.
+    pub fn open(path: &std::path::Path) -> Self {
+        let (name, command) = (format!("Open {}", path.display()), Command::Open(path.to_owned()));
+        Self { menu: Menu::Item, name, keys: None, command, enabled: true, chosen: false }
+    }
 }
 
 /// Keys that work although a slider or button has the focus: those that no widget uses itself.
@@ -220,8 +249,8 @@ fn items(state: &State, all: &mut Table) {
     for (store, open) in state.sessions.iter().enumerate() {
         all.add(Menu::Item, format!("Store: {}", open.name), None, Command::ChooseStore(store)).chosen = store == state.choice().store;
     }
-    for (i, predictor) in session.predictors.iter().enumerate().filter(|(_, p)| p.info.horizon == 1) {
-        let name = super::session::predictor_name(&predictor.info);
+    for (i, _) in session.predictors.iter().enumerate().filter(|(_, p)| p.info.horizon == 1) {
+        let name = session.predictor_name(i);
         let action = all.add(Menu::Item, format!("Predictor: {name}"), None, Command::ChoosePredictor(i));
         action.chosen = i == state.choice().predictor;
         let comparand = Comparand { store: state.choice().store, predictor: i };
@@ -231,6 +260,25 @@ fn items(state: &State, all: &mut Table) {
     for (line, name) in state.legend() {
         let action = all.add(Menu::Item, format!("Curve: {name}"), None, Command::ToggleLine(line));
         action.chosen = !state.hidden().contains(&line);
+    }
+    let config = &state.choice().config;
+    for (value, name) in [(0.0_f32, "0"), (0.25, ".25"), (0.5, ".50"), (0.75, ".75"), (1.0, "1"), (1.5, "1.50")] {
+        all.add(Menu::Item, format!("α: {name}"), None, Command::SetAlpha(value)).chosen = (config.alpha - value).abs() < 1e-3;
+        let noise = all.add(Menu::Item, format!("Noise σ: {name}"), None, Command::SetNoise(value));
+        noise.chosen = (config.noise_sigma - value).abs() < 1e-3;
+        let temperature = all.add(Menu::Item, format!("Temperature: {name} (rule sample)"), None, Command::SetTemperature(value));
+        temperature.chosen = (config.temperature - value).abs() < 1e-3;
+    }
+    for degrees in [0.0_f32, 15.0, 30.0, 60.0, 90.0] {
+        all.add(Menu::Item, format!("Angle off true: {degrees:.0}°"), None, Command::SetAngle(degrees));
+    }
+    for n_steps in [4, 8, 16, 24, 32] {
+        all.add(Menu::Item, format!("Steps: {n_steps}"), None, Command::SetSteps(n_steps)).enabled = n_steps <= session.most_steps;
+    }
+    for metric in Metric::ALL {
+        let pinned = state.view.axes.pinned.contains(&metric);
+        let all_values = all.add(Menu::Item, format!("Show all values: {}", metric.name()), None, Command::ViewValues(metric, None));
+        all_values.enabled = !pinned;
     }
     for pane in Pane::ALL {
         all.add(Menu::Item, format!("Go to: {}", pane.name()), None, Command::ShowPane(pane));
@@ -268,7 +316,8 @@ static OUTPUTS: LazyLock<Vec<driftscope_core::playback::OutputDevice>> = LazyLoc
 pub fn matching(all: Vec<Action>, query: &str) -> Vec<Action> {
     let words: Vec<String> = query.to_lowercase().split_whitespace().map(str::to_owned).collect();
     let score = |action: &Action| -> Option<usize> {
-        let name = action.name.to_lowercase();
+        // Nobody types Greek.
+        let name = action.name.to_lowercase().replace('α', "alpha α").replace('σ', "sigma σ").replace('Δ', "delta Δ");
         words.iter().try_fold(0, |sum, word| {
             let at = name.find(word.as_str())?;
             let starts = at == 0 || !name[..at].ends_with(char::is_alphanumeric);

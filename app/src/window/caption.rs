@@ -14,14 +14,26 @@ pub fn modes(report: &InjectionReport) -> String {
 
 /// What a schedule does, in words.
 pub fn plan(schedule: &Schedule) -> String {
-    let injected = schedule.actions.iter().zip(1..).filter(|(action, _)| **action == StepAction::Truth).map(|(_, step): (_, usize)| step);
-    let injected: Vec<String> = injected.map(|step| step.to_string()).collect();
-    match injected.len() {
-        0 => "own frames alone".into(),
-        _ if schedule.is_teacher() => "state and window always true".into(),
-        1 => format!("true state put back after step {}", injected[0]),
-        _ => format!("true state put back after steps {}", injected.join(", ")),
+    if schedule.is_teacher() {
+        return "state and window always true".into();
     }
+    let after = |wanted: StepAction, what: &str| {
+        let steps = schedule.actions.iter().zip(1_usize..).filter(|(action, _)| **action == wanted);
+        let steps: Vec<String> = steps.map(|(_, step)| step.to_string()).collect();
+        let plural = if steps.len() > 1 { "s" } else { "" };
+        (!steps.is_empty()).then(|| format!("{what} step{plural} {}", steps.join(", ")))
+    };
+    let parts = [
+        after(StepAction::Truth, "true state put back after"),
+        after(StepAction::Noise, "a random step in place of"),
+        after(StepAction::Freeze, "frozen at"),
+        (!schedule.nudges.is_empty()).then(|| {
+            let steps: Vec<String> = schedule.nudges.iter().map(|n| n.step.to_string()).collect();
+            format!("pushed by hand after {}", steps.join(", "))
+        }),
+    ];
+    let said: Vec<String> = parts.into_iter().flatten().collect();
+    if said.is_empty() { "own frames alone".into() } else { said.join("; ") }
 }
 
 /// What points and bands are of each metric.
@@ -55,6 +67,10 @@ mod tests {
             (Schedule::periodic(16), "true state put back after steps 4, 8, 12"),
             (Schedule::one_shot(4), "true state put back after step 1"),
             (Schedule::free(4), "own frames alone"),
+            (
+                Schedule::of("painted", vec![StepAction::Noise, StepAction::Freeze, StepAction::Noise, StepAction::Truth]),
+                "true state put back after step 4; a random step in place of steps 1, 3; frozen at step 2",
+            ),
         ] {
             assert_eq!(plan(&schedule), words);
         }

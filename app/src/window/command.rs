@@ -126,6 +126,10 @@ pub enum Command {
     SetColorBy(ColorBy),
     /// Turn the trajectory, radians about the vertical and towards the viewer.
     TurnTrajectory(eframe::egui::Vec2),
+    /// See the trajectory from nearer, or from further away.
+    Approach(f32),
+    /// What the flat trajectory shows, lowest and highest corner.
+    ViewPlane(Option<[[f64; 2]; 2]>),
     /// See the trajectory as at first start.
     ResetTrajectory,
     /// All ranges and views as at first start; no computation changes.

@@ -55,12 +55,6 @@ impl Draft {
     /// As it is offered at first.
     pub fn new(of: FigureOf, state: &State) -> Self {
         let utterance = state.session().and_then(|s| s.corpus.utterances.get(state.choice().utterance)).map_or("", |u| u.id.as_str());
-        let what = match of {
-            FigureOf::Curves => "rollout",
-            FigureOf::Comparison => "comparison",
-            FigureOf::Timeline => "timeline",
-            FigureOf::Trajectory => "trajectory",
-        };
         Self {
             of,
             width: Width::DoubleColumn,
@@ -70,7 +64,7 @@ impl Draft {
             columns: if of == FigureOf::Timeline { 1 } else { 2 },
             legend: true,
             caption: true,
-            name: format!("{what}-{}-{}", utterance.replace(['/', '\\', ':', '\0'], "_"), state.choice().t0),
+            name: format!("{}-{}-{}", stem(of), utterance.replace(['/', '\\', ':', '\0'], "_"), state.choice().t0),
         }
     }
 
@@ -78,8 +72,7 @@ impl Draft {
     pub fn edit(&mut self, edit: FigureEdit) {
         match edit {
             FigureEdit::Of(of) => {
-                let stem = |of: FigureOf| format!("{of:?}").to_lowercase();
-                self.name = self.name.replacen(&stem(self.of), &stem(of), 1);
+                self.name = self.name.replacen(stem(self.of), stem(of), 1);
                 (self.row_height_mm, self.columns) = if of == FigureOf::Timeline { (30.0, 1) } else { (50.0, 2) };
                 self.of = of;
             }
@@ -92,6 +85,16 @@ impl Draft {
             FigureEdit::Caption(caption) => self.caption = caption,
             FigureEdit::Name(name) => self.name = name,
         }
+    }
+}
+
+/// What a file's name begins with.
+fn stem(of: FigureOf) -> &'static str {
+    match of {
+        FigureOf::Curves => "rollout",
+        FigureOf::Comparison => "comparison",
+        FigureOf::Timeline => "timeline",
+        FigureOf::Trajectory => "trajectory",
     }
 }
 
@@ -182,10 +185,17 @@ pub fn spec(state: &State, draft: &Draft) -> Result<FigureSpec, String> {
         FigureOf::Comparison if state.comparison.is_empty() => return Err("no predictors are compared; choose some in Compare".into()),
         FigureOf::Comparison => FigureSpec {
             panels: state.comparison.iter().map(|p| p.panel(shown)).collect(),
-            caption: format!("Mode D of each predictor from the same starts of {}. {}. Gray: references.", session.name, caption::bands()),
+            caption: format!(
+                "Mode D of each predictor over {} starts of {}. Settings: {}; seed {}. {}. Gray: references.",
+                rolled.n_starts,
+                session.name,
+                caption::advance(&rolled.choice.config),
+                session.ctx.seed,
+                caption::bands()
+            ),
             ..bare
         },
-        FigureOf::Timeline => timeline(state, bare)?,
+        FigureOf::Timeline => timeline(state, session, rolled, bare)?,
         FigureOf::Trajectory => trajectory(state, session, rolled, bare),
     };
     let caption = if draft.caption { made.caption.clone() } else { String::new() };
@@ -195,7 +205,7 @@ pub fn spec(state: &State, draft: &Draft) -> Result<FigureSpec, String> {
 }
 
 /// Waveform and spectrogram of the truth, the compared source and their difference, as far as they are in view.
-fn timeline(state: &State, bare: FigureSpec) -> Result<FigureSpec, String> {
+fn timeline(state: &State, session: &Session, rolled: &Rolled, bare: FigureSpec) -> Result<FigureSpec, String> {
     let ready = |source| match state.sound(source) {
         SoundState::Ready(sound) => Ok(sound),
         SoundState::Computing => Err("the sounds are being computed".to_owned()),
@@ -252,8 +262,9 @@ fn timeline(state: &State, bare: FigureSpec) -> Result<FigureSpec, String> {
         });
     }
     let caption = format!(
-        "Ground truth against {} of one utterance, and their difference: of the samples, and of the levels in dB. Levels share one scale.",
-        names[1]
+        "Ground truth against {}, and their difference: of the samples, and of the levels in dB, which share one scale. {}",
+        names[1],
+        origin(session, rolled)
     );
     Ok(FigureSpec { panels, caption, ..bare })
 }
@@ -274,6 +285,11 @@ fn trajectory(state: &State, session: &Session, rolled: &Rolled, bare: FigureSpe
     let truth = &session.corpus.utterances[rolled.choice.utterance].latents.values;
     let start_sec = rolled.choice.t0 as f64 * frame_sec;
     let mut paths = vec![figure::Path { name: "Rollout", color: theme::line_rgb(Line::Free), frames: &rolled.live.states, start_sec }];
+    let fan = state.fan.as_ref().filter(|fan| state.view.fan > 0 && fan.choice.rolls_like(&rolled.choice));
+    for states in fan.into_iter().flat_map(|fan| &fan.states) {
+        // One entry in the legend for all of them.
+        paths.push(figure::Path { name: "Samples", color: theme::FAN_ON_PAPER, frames: states, start_sec });
+    }
     for kept in state.kept.values().filter(|k| state.is_here(&k.branch.choice)) {
         paths.push(figure::Path {
             name: &kept.branch.name,
@@ -283,7 +299,8 @@ fn trajectory(state: &State, session: &Session, rolled: &Rolled, bare: FigureSpe
         });
     }
     let drawn = figure::trajectory(&bare.name, &session.pca, truth, frame_sec, &paths, bare.provenance.clone());
-    FigureSpec { panels: drawn.panels, caption: drawn.caption, ..bare }
+    let caption = format!("{} {}", drawn.caption.trim_end(), origin(session, rolled));
+    FigureSpec { panels: drawn.panels, caption: caption.trim().to_owned(), ..bare }
 }
 
 fn provenance(state: &State, session: &Session) -> Provenance {
@@ -341,6 +358,23 @@ fn resolve(folder: ExportFolder, usual: PathBuf) -> Option<PathBuf> {
         ExportFolder::Path(path) => Some(path),
         ExportFolder::Ask => rfd::FileDialog::new().set_title("Folder for the figure").pick_folder(),
     }
+}
+
+/// Where a rollout comes from, in one sentence.
+fn origin(session: &Session, rolled: &Rolled) -> String {
+    let choice = &rolled.choice;
+    format!(
+        "Rollout of {} steps from frame {} ({:.2} s) of utterance {} of {} ({}). Predictor: {}. Settings: {}; seed {}.",
+        choice.config.n_steps,
+        choice.t0,
+        choice.t0 as f64 * session.frame_sec(),
+        session.corpus.utterances.get(choice.utterance).map_or("", |u| u.id.as_str()),
+        session.name,
+        caption::plan(&rolled.live.schedule),
+        session.predictor_name(choice.predictor),
+        caption::advance(&choice.config),
+        session.ctx.seed
+    )
 }
 
 /// Everything that shaped the curves, so that whoever finds the figure can make it again.

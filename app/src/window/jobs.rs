@@ -8,9 +8,11 @@ use std::time::Instant;
 use anyhow::Context as _;
 use driftscope_core::audio::{self, AudioClip};
 use driftscope_core::context::CorpusUtterance;
+use driftscope_core::diagnose::{InjectionConfig, inject};
 use driftscope_core::job::{Cancel, JobCtx, Progress, ProgressEvent};
 use driftscope_core::latents::Store;
 use driftscope_core::predict::{Predictor, PredictorConfig, PredictorKind, fit_predictor};
+use driftscope_core::rollout::{RolloutConfig, Schedule};
 use driftscope_core::run::{Ending, Environment, Registry};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +53,8 @@ pub struct FitDraft {
     pub store: usize,
     /// Family.
     pub kind: PredictorKind,
+    /// Frames in the window, W.
+    pub window: usize,
     /// Horizon k.
     pub horizon: usize,
     /// Hidden width.
@@ -65,9 +69,11 @@ impl FitDraft {
     /// As it is offered at first: small enough for two cores.
     pub fn first(state: &super::state::State) -> Self {
         let (store, name) = (state.choice().store, state.session().map_or("store", |s| s.name.as_str()));
+        // The window of the predictors that are there, so that they can be compared.
+        let window = state.session().and_then(|s| s.predictors.get(s.first_predictor())).map_or(8, |p| p.info.window);
         let folder = open::data_folder().join("predictors").join(name);
         let mut fit =
-            Self { store, kind: PredictorKind::Mdn, horizon: 1, hidden_dim: 256, max_steps: 2_000, out: folder.join("predictor") };
+            Self { store, kind: PredictorKind::Mdn, window, horizon: 1, hidden_dim: 128, max_steps: 500, out: folder.join("predictor") };
         fit.rename();
         fit
     }
@@ -82,10 +88,19 @@ impl FitDraft {
         }
     }
 
+    /// "MDN".
+    fn family(&self) -> &'static str {
+        match self.kind {
+            PredictorKind::Mdn => "MDN",
+            PredictorKind::Vmf => "vMF × LogNormal",
+            PredictorKind::Linear => "ridge",
+        }
+    }
+
     /// The settings as the command line has them.
     pub fn config(&self) -> PredictorConfig {
-        let Self { kind, horizon, hidden_dim, max_steps, .. } = *self;
-        PredictorConfig { kind, horizon, hidden_dim, max_steps, ..PredictorConfig::default() }
+        let Self { kind, window, horizon, hidden_dim, max_steps, .. } = *self;
+        PredictorConfig { kind, window, horizon, hidden_dim, max_steps, ..PredictorConfig::default() }
     }
 }
 
@@ -97,7 +112,7 @@ impl Task {
             Self::OpenStore { path } => format!("Open {}", name(path)),
             Self::AddPredictor { path, .. } => format!("Add predictor {}", name(path)),
             Self::AddAudio { path, .. } => format!("Encode {}", name(path)),
-            Self::Fit(fit) => format!("Fit {:?} k={}", fit.kind, fit.horizon),
+            Self::Fit(fit) => format!("Fit {} k={}", fit.family(), fit.horizon),
         }
     }
 
@@ -310,11 +325,28 @@ fn work(task: &Task, ctx: &JobCtx, sessions: &[Arc<Session>], registry: Option<&
                 let _ = run.finish(&ending, serde_json::json!({ "checkpoint": fit.out }));
             }
             let predictor = result?;
-            let said = format!("Fitted {} on {}: {}", predictor_name(&predictor.info), session.name, fit.out.display());
             let ground = session.ground_with(&predictor)?;
+            let worth = worth(&predictor, ctx, session, ground.as_ref().unwrap_or(&session.ground))?;
+            let said = format!("Fitted {} on {}: {worth}. {}", predictor_name(&predictor.info), session.name, fit.out.display());
             Ok((said, Outcome::Predictor(fit.store, Box::new(predictor), ground)))
         }
     }
+}
+
+/// What a predictor is worth on voices that it has not seen, teacher-forced: a loss that falls on the training side says little.
+fn worth(predictor: &Predictor, ctx: &JobCtx, session: &Session, ground: &Ground) -> anyhow::Result<String> {
+    if predictor.info.horizon != 1 {
+        return Ok("a direct predictor, for the skyline".into());
+    }
+    ctx.progress.report("Unseen voices", 0, None, "");
+    let config = InjectionConfig { rollout: RolloutConfig { n_steps: ground.n_steps, ..RolloutConfig::default() }, n_resamples: 0 };
+    let (corpus, references) = (&session.corpus, ground.references.clone());
+    let teacher = [Schedule::teacher(ground.n_steps)];
+    let report = inject(ctx, corpus, predictor, &session.baselines, &ground.population, &teacher, references, &config)?;
+    let Some(mode) = report.modes.first() else { return Ok(String::new()) };
+    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| format!("{v:.2}"));
+    let overall = &mode.overall;
+    Ok(format!("on unseen voices ΔNLL median {}, cosine {}", number(overall.dnll.median), number(overall.cos.mean)))
 }
 
 /// Trains, saves, and loads what was saved: what is used is what lies in the file.

@@ -127,6 +127,23 @@ pub fn file(folder: &Path, project: Option<&Path>) -> PathBuf {
     folder.join(format!("{name}.json"))
 }
 
+/// Held as long as a window has a project: a second one would write over the first one's session and resume its fits.
+#[derive(Debug)]
+pub struct Hold(#[expect(dead_code, reason = "the lock is let go when it is closed")] std::fs::File);
+
+/// Takes a project's file for this process; `None` where another one has it.
+pub fn hold(path: &Path) -> std::io::Result<Option<Hold>> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path.with_added_extension("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Hold(file))),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Reads what an earlier session left.
 pub fn read(path: &Path) -> Found {
     let text = match std::fs::read_to_string(path) {
@@ -216,6 +233,16 @@ mod tests {
             assert!(!path.exists());
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "all four are kept");
+    }
+
+    #[test]
+    fn a_project_is_held_by_one_window() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), None);
+        let first = hold(&path).unwrap();
+        assert!(first.is_some() && hold(&path).unwrap().is_none());
+        drop(first);
+        assert!(hold(&path).unwrap().is_some());
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub struct App {
     started: Instant,
     complete: bool,
     closing: bool,
+    /// The sentence on screen, and since when.
+    said: Option<(Notice, Instant)>,
 }
 
 impl App {
@@ -143,6 +145,7 @@ impl App {
             started: Instant::now(),
             complete: false,
             closing: false,
+            said: None,
         };
         app.deck.sync(&mut app.state);
         Ok(app)
@@ -179,6 +182,30 @@ impl App {
             trace("start to complete window", self.started);
         }
     }
+
+    /// What was done is said for a while; a problem until it was read.
+    fn let_notices_go(&mut self, ctx: &egui::Context) {
+        match (&self.state.notice, &self.said) {
+            (Some(notice), Some((said, since))) if notice == said => {
+                if matches!(notice, Notice::Done(_)) {
+                    let left = Self::SAID_FOR.saturating_sub(since.elapsed());
+                    if left.is_zero() {
+                        self.state.notice = None;
+                    } else {
+                        ctx.request_repaint_after(left);
+                    }
+                }
+            }
+            (Some(notice), _) => {
+                self.said = Some((notice.clone(), Instant::now()));
+                ctx.request_repaint_after(Self::SAID_FOR);
+            }
+            (None, _) => self.said = None,
+        }
+    }
+
+    /// How long a sentence about something done stays.
+    const SAID_FOR: Duration = Duration::from_secs(8);
 
     /// A window that is closed while jobs run asks first.
     fn mind_closing(&mut self, ctx: &egui::Context) {
@@ -217,6 +244,7 @@ impl App {
             ctx.set_zoom_factor(self.state.view.scale);
         }
         self.note_completion();
+        self.let_notices_go(ctx);
         if self.state.playing {
             ctx.request_repaint_after(self.pace.between_frames());
         } else if self.state.n_running() > 0 {
@@ -233,7 +261,7 @@ impl eframe::App for App {
     }
 
     fn raw_input_hook(&mut self, ctx: &egui::Context, raw_input: &mut egui::RawInput) {
-        panels::take_tab(ctx, raw_input, &mut self.commands);
+        panels::take_tab(ctx, &self.state, raw_input, &mut self.commands);
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
@@ -260,6 +288,7 @@ impl eframe::App for App {
 #[derive(Debug)]
 struct Keeper {
     file: Option<PathBuf>,
+    _hold: Option<memory::Hold>,
     written: Option<Memory>,
     due: Instant,
     failed: bool,
@@ -270,7 +299,14 @@ impl Keeper {
     const PAUSE: Duration = Duration::from_secs(3);
 
     fn new(folder: Option<PathBuf>, project: Option<PathBuf>, state: &mut State) -> Self {
-        let file = folder.as_ref().map(|folder| memory::file(folder, project.as_deref()));
+        let mut file = folder.as_ref().map(|folder| memory::file(folder, project.as_deref()));
+        // A folder that cannot be locked is one that cannot be written: that is said when it is tried.
+        let hold = file.as_deref().and_then(|file| memory::hold(file).transpose());
+        if file.is_some() && hold.is_none() {
+            file = None;
+            let sentence = "Another window has this project open: this one starts fresh, and its session is not kept.";
+            state.notice = Some(Notice::Problem(sentence.into()));
+        }
         if let (Some(folder), Some(file)) = (&folder, &file) {
             state.recall(memory::read(file));
             state.recent = memory::recent(folder);
@@ -279,7 +315,7 @@ impl Keeper {
                 let _ = memory::remember_recent(folder, project);
             }
         }
-        Self { file, written: None, due: Instant::now() + Self::PAUSE, failed: false }
+        Self { file, _hold: hold.and_then(Result::ok), written: None, due: Instant::now() + Self::PAUSE, failed: false }
     }
 
     fn keep(&mut self, state: &mut State) {

@@ -135,7 +135,9 @@ impl Session {
 
     /// Reference lines as they are with `predictor`; `None` where it changes nothing in them.
     pub fn ground_with(&self, predictor: &Predictor) -> anyhow::Result<Option<Arc<Ground>>> {
-        if predictor.info.horizon == 1 {
+        // Starts must leave room for the longest window.
+        let longest = self.predictors.iter().map(|p| p.info.window).max().unwrap_or(0);
+        if predictor.info.horizon == 1 && predictor.info.window <= longest {
             return Ok(None);
         }
         let mut predictors = self.predictors.clone();
@@ -171,7 +173,10 @@ impl Session {
 
     /// "MDN k=1".
     pub fn predictor_name(&self, predictor: usize) -> String {
-        self.predictors.get(predictor).map_or_else(|| "no predictor".into(), |p| predictor_name(&p.info))
+        let Some(own) = self.predictors.get(predictor).map(|p| predictor_name(&p.info)) else { return "no predictor".into() };
+        // Several of one family are told apart by their order.
+        let before = self.predictors[..predictor].iter().filter(|p| predictor_name(&p.info) == own).count();
+        if before == 0 { own } else { format!("{own} #{}", before + 1) }
     }
 
     /// The first utterance that no fit has seen, or the first of all.
@@ -223,7 +228,8 @@ pub fn predictor_name(info: &PredictorInfo) -> String {
 fn ground(ctx: &JobCtx, corpus: &Corpus, predictors: &[Predictor], n_steps: usize) -> anyhow::Result<Ground> {
     let first = predictors.iter().find(|p| p.info.horizon == 1).context("no predictor with horizon 1")?;
     let window = first.info.window;
-    let population = sample_segments(corpus, window, 1, n_steps, &POPULATION, ctx.seed)?;
+    let longest = predictors.iter().filter(|p| p.info.horizon == 1).map(|p| p.info.window).max().unwrap_or(window);
+    let population = sample_segments(corpus, longest, 1, n_steps, &POPULATION, ctx.seed)?;
     let direct: Vec<Predictor> = predictors.iter().filter(|p| p.info.horizon > 1 && p.info.kind == first.info.kind).cloned().collect();
     let config = ReferenceConfig { window, ..Default::default() };
     let references = references(ctx, corpus, &population, n_steps, &direct, &config)?;

@@ -217,6 +217,11 @@ impl State {
         &self.view.choice
     }
 
+    /// Something lies over the window, and the keys are its own.
+    pub fn is_covered(&self) -> bool {
+        self.palette.is_some() || self.quitting || self.naming.is_some() || self.figure.is_some() || self.fit.is_some() || self.keys
+    }
+
     /// What the worker is asked for.
     pub fn wish(&self) -> Wish {
         Wish { generation: self.generation, sessions: self.sessions.clone(), view: self.view.clone(), player_rate_hz: self.output.rate_hz }
@@ -390,7 +395,13 @@ impl State {
         match command {
             Command::Listen(source) => return Ok(self.listen(source)),
             Command::SwapSource => return Ok(self.listen(self.view.previous)),
-            Command::TogglePlay => self.playing = !self.playing,
+            Command::TogglePlay => {
+                let absent = if let SoundState::Absent(why) = self.sound(self.view.source) { Some(why.to_owned()) } else { None };
+                match absent {
+                    Some(why) if !self.playing => self.notice = Some(Notice::Problem(format!("Nothing to play: {why}."))),
+                    _ => self.playing = !self.playing,
+                }
+            }
             Command::ToggleLoop => self.view.looping = !self.view.looping,
             Command::LoopFrom => self.set_loop(Some([self.position_sec, self.loop_sec().1])),
             Command::LoopTo => self.set_loop(Some([self.loop_sec().0, self.position_sec])),
@@ -438,11 +449,13 @@ impl State {
                 let quarter = std::f32::consts::FRAC_PI_2;
                 self.view.orbit = [self.view.orbit[0] + by.x, (self.view.orbit[1] + by.y).clamp(-quarter, quarter)];
             }
-            Command::ResetTrajectory => self.view.orbit = theme::FIRST_ORBIT,
+            Command::Approach(by) => self.view.nearness = (self.view.nearness * by).clamp(theme::NEARNESS[0], theme::NEARNESS[1]),
+            Command::ViewPlane(plane) => self.view.plane = plane,
+            Command::ResetTrajectory => (self.view.orbit, self.view.nearness) = (theme::FIRST_ORBIT, 1.0),
             Command::ResetView => {
                 self.view.axes = Axes::default();
                 self.view.seconds = None;
-                self.view.orbit = theme::FIRST_ORBIT;
+                (self.view.orbit, self.view.nearness, self.view.plane) = (theme::FIRST_ORBIT, 1.0, None);
                 self.view.hidden.clear();
             }
             Command::SetTheme(theme) => self.view.theme = theme,
@@ -537,6 +550,11 @@ impl State {
             }
             Command::ToggleComparand(comparand) => {
                 if !self.view.comparands.remove(&comparand) {
+                    // A comparison begins with the predictor that is shown.
+                    if self.view.comparands.is_empty() {
+                        let Choice { store, predictor, .. } = self.view.choice;
+                        self.view.comparands.insert(Comparand { store, predictor });
+                    }
                     self.view.comparands.insert(comparand);
                 }
                 self.compare();
@@ -714,7 +732,7 @@ impl State {
         let id = self.view.next_branch;
         self.view.next_branch += 1;
         let name = match pulls.last() {
-            Some(pull) => format!("Branch {id}, step {}", pull.step),
+            Some(pull) => format!("Branch {id} from {}", pull.step),
             None => format!("Branch {id}"),
         };
         self.view.branches.push(Branch { id, name, choice, pulls });

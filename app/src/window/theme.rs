@@ -32,6 +32,10 @@ pub const SMALLEST_WINDOW: [f32; 2] = [960.0, 640.0];
 pub const TURN_PER_POINT: f32 = 0.01;
 /// Yaw and pitch from which the trajectory is seen at first.
 pub const FIRST_ORBIT: [f32; 2] = [0.5, 0.35];
+/// From how far and how near the trajectory can be seen.
+pub const NEARNESS: [f32; 2] = [0.2, 20.0];
+/// Size of the color scale beside the trajectory.
+pub const SCALE_SIZE: [f32; 2] = [48.0, 8.0];
 /// Length of the trajectory's axes, as a share of the view's radius.
 pub const AXIS_SHARE: f32 = 0.7;
 /// Space between groups of widgets, points.
@@ -96,6 +100,8 @@ pub const PALETTE_WIDTH: f32 = 460.0;
 pub const PALETTE_HEIGHT: f32 = 360.0;
 /// Rows that the palette shows at most.
 pub const PALETTE_ROWS: usize = 60;
+/// Share of the window's width that a sentence may take.
+pub const NOTICE_SHARE: f32 = 0.7;
 /// Width of a question.
 pub const DIALOG_WIDTH: f32 = 380.0;
 /// Share of the window that a figure in preparation takes.
@@ -104,6 +110,10 @@ pub const DIALOG_SHARE: f32 = 0.86;
 pub const FIGURE_SETTINGS_WIDTH: f32 = 250.0;
 /// Width of a progress bar.
 pub const PROGRESS_WIDTH: f32 = 160.0;
+/// Width that four plots beside each other need.
+pub const WIDTH_OF_FOUR: f32 = 760.0;
+/// Width below which the top row says only what it must.
+pub const WIDTH_OF_STATUS: f32 = 900.0;
 /// Share of the comparison that its table takes.
 pub const TABLE_SHARE: f32 = 0.34;
 /// The narrowest table.
@@ -203,10 +213,13 @@ pub fn warning() -> Color32 {
     VERMILLION
 }
 
+/// Sampled rollouts on paper: the rollout's color, faint.
+pub const FAN_ON_PAPER: palette::Rgb = [238, 196, 164];
+
 /// Colors of branches and compared predictors, in the order of their numbers: Tol's muted scheme, less what looks like one of the fixed
 /// colors or is too dark for a dark ground.
 const KEPT: [palette::Rgb; 7] =
-    [[68, 170, 153], [170, 68, 153], [153, 153, 51], [136, 204, 238], [136, 34, 85], [221, 204, 119], [17, 119, 51]];
+    [[170, 68, 153], [136, 204, 238], [153, 153, 51], [221, 204, 119], [136, 34, 85], [68, 170, 153], [17, 119, 51]];
 
 fn kept(number: usize) -> palette::Rgb {
     KEPT[number % KEPT.len()]
@@ -246,7 +259,7 @@ pub fn line_rgb(line: Line) -> palette::Rgb {
         Line::Null | Line::Ridge | Line::Persistence | Line::Climatology | Line::Sqrt2Sigma => GRAY,
         Line::Chance | Line::One | Line::Zero => LIGHT_GRAY,
         Line::Branch(id) => kept((id as usize).saturating_sub(1)),
-        Line::Comparand(c) => kept(c.store * 3 + c.predictor),
+        Line::Comparand(c) => kept(c.store * 3 + c.predictor + 3),
     }
 }
 

@@ -195,6 +195,10 @@ pub struct View {
     pub color_by: ColorBy,
     /// From where the trajectory is seen: yaw and pitch, radians.
     pub orbit: [f32; 2],
+    /// How near the trajectory is seen; 1 shows all of the rollouts.
+    pub nearness: f32,
+    /// What the flat trajectory shows, `[[x, y] lowest, [x, y] highest]`; `None` shows all of the rollouts.
+    pub plane: Option<[[f64; 2]; 2]>,
     /// Dark, light, or as the system.
     pub theme: ThemePreference,
     /// Size of everything, 1 = as the system.
@@ -222,6 +226,8 @@ impl Default for View {
             fan: 0,
             color_by: ColorBy::default(),
             orbit: theme::FIRST_ORBIT,
+            nearness: 1.0,
+            plane: None,
             theme: ThemePreference::System,
             scale: 1.0,
             sides: Sides::default(),

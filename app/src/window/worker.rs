@@ -61,6 +61,8 @@ pub struct Rolled {
     pub rolled_path: Path,
     /// The truth, the rollout in its place, and their difference, as frames: what is shown where nothing can be heard. Empty elsewhere.
     pub latent_pictures: Vec<Picture>,
+    /// Distance of each rolled frame from the true one, whatever was painted on it, in units of the median ‖Δ‖.
+    pub off_truth: Vec<f64>,
     /// Distance of each rolled frame to the training side's, 1 = as true frames.
     pub off_manifold: Vec<f64>,
     /// Time from request to curves.
@@ -85,6 +87,8 @@ pub struct Kept {
 pub struct Fan {
     /// What they were sampled for.
     pub choice: Choice,
+    /// Frames of each sample, `[n_steps, dim]`.
+    pub states: Vec<Vec<f32>>,
     /// One path a sample.
     pub paths: Vec<Path>,
     /// State error of each sample and step, in units of the median ‖Δ‖.
@@ -400,9 +404,10 @@ impl Bench {
         let sampled = rollout(&session.ctx, &session.corpus, predictor, &session.baselines, &starts, &[schedule], &config)?;
         let sampled = sampled.into_iter().next().context("the rollout gave nothing")?;
         let unit = session.ground.references.median_delta_norm;
-        let paths = sampled.states.chunks_exact(config.n_steps * session.corpus.dim).map(|states| project(session, states)).collect();
+        let states: Vec<Vec<f32>> = sampled.states.chunks_exact(config.n_steps * session.corpus.dim).map(<[f32]>::to_vec).collect();
+        let paths = states.iter().map(|states| project(session, states)).collect();
         let errors = sampled.state_err_after.chunks_exact(config.n_steps).map(|row| row.iter().map(|e| f64::from(*e) / unit).collect());
-        let fan = Arc::new(Fan { choice: choice.clone(), paths, errors: errors.collect() });
+        let fan = Arc::new(Fan { choice: choice.clone(), states, paths, errors: errors.collect() });
         self.fan = Some(Arc::clone(&fan));
         self.desk.deliver(Delivery::Fan(fan));
         Ok(())
@@ -550,11 +555,28 @@ fn roll(session: &Session, ground: &Ground, generation: u64, choice: Choice, ask
     let truth = &session.corpus.utterances[choice.utterance].latents;
     let (true_path, rolled_path) = (project(session, &truth.values), project(session, &live.states));
     let off_manifold = live.states.chunks_exact(live.dim).map(|x| session.manifold.place(x).distance).collect();
+    let unit = report.references.median_delta_norm;
+    let distance = |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt() / unit;
+    let true_frames = truth.values[choice.t0 * live.dim..].chunks_exact(live.dim);
+    let off_truth = live.states.chunks_exact(live.dim).zip(true_frames).map(distance).collect();
     let latent_pictures = if session.codec.is_none() { latent_pictures(session, truth, &live) } else { Vec::new() };
     let plots = plots(&report, Some(&live));
     let milliseconds = asked.elapsed().as_secs_f64() * 1e3;
     let n_starts = ground.population.len();
-    Ok(Rolled { generation, choice, live, report, n_starts, plots, true_path, rolled_path, latent_pictures, off_manifold, milliseconds })
+    Ok(Rolled {
+        generation,
+        choice,
+        live,
+        report,
+        n_starts,
+        plots,
+        true_path,
+        rolled_path,
+        latent_pictures,
+        off_truth,
+        off_manifold,
+        milliseconds,
+    })
 }
 
 fn latent_pictures(session: &Session, truth: &Latents, live: &Rollout) -> Vec<Picture> {

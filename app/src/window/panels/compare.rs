@@ -48,7 +48,9 @@ pub fn compare_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
         let size = egui::vec2(ui.available_width() - table_width - theme::GAP, ui.available_height());
         ui.allocate_ui(size, |ui| {
             ui.set_min_size(size);
-            plots_ui(ui, state, &state.comparison, "compare", commands);
+            // Where there is no room for four, the two that say most.
+            let shown = if size.x < theme::WIDTH_OF_FOUR { state.comparison.len().min(2) } else { state.comparison.len() };
+            plots_ui(ui, state, &state.comparison[..shown], "compare", commands);
         });
         ui.vertical(|ui| {
             ui.set_max_width(table_width);

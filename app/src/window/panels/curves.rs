@@ -226,7 +226,7 @@ fn nearest(shown: &[&Curve], step: usize, pos: egui::Pos2, transform: &PlotTrans
 
 /// "step 7 · live 0.312 · D 0.251".
 fn cursor_readout(plot: &CurvePlot, step_idx: usize, state: &State) -> String {
-    let mut text = format!("step {}", step_idx + 1);
+    let mut text = if state.cursor_step().is_some() { format!("step {}", step_idx + 1) } else { format!("last step, {}", step_idx + 1) };
     for curve in plot.curves.iter().rev().filter(|c| !state.hidden().contains(&c.line)) {
         let name = match curve.line {
             Line::Live => "live",
@@ -234,7 +234,7 @@ fn cursor_readout(plot: &CurvePlot, step_idx: usize, state: &State) -> String {
             _ => continue,
         };
         if let Some(value) = curve.values.get(step_idx).copied().flatten() {
-            text += &format!(" · {name} {value:.3}");
+            text += &format!(" · {name} {:.3}", value + 0.0);
         }
     }
     text

@@ -3,7 +3,7 @@
 use driftscope_core::predict::PredictorKind;
 use eframe::egui::{self, DragValue};
 
-use crate::window::actions::actions;
+use crate::window::actions::{actions, keys_text};
 use crate::window::command::{Command, Commands};
 use crate::window::jobs::{FitDraft, Status, Task};
 use crate::window::state::State;
@@ -123,18 +123,8 @@ fn fit_ui(ctx: &egui::Context, state: &State, fit: &FitDraft, commands: &mut Com
 fn keys_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
     let modal = egui::Modal::new(egui::Id::unique("keys")).show(ctx, |ui| {
         ui.strong("Keys");
-        egui::Grid::new("keys").num_columns(4).spacing(egui::vec2(theme::GAP * 2.0, 2.0)).show(ui, |ui| {
-            let all: Vec<_> = actions(state).into_iter().filter(|a| a.keys.is_some()).collect();
-            for pair in all.chunks(2) {
-                for action in pair {
-                    if let Some(keys) = &action.keys {
-                        ui.monospace(ui.ctx().format_shortcut(keys));
-                        ui.label(action.name.rsplit_once(": ").map_or(action.name.as_str(), |(_, name)| name));
-                    }
-                }
-                ui.end_row();
-            }
-        });
+        let height = ctx.content_rect().height() * theme::DIALOG_SHARE - theme::GAP * 10.0;
+        egui::ScrollArea::both().max_height(height).show(ui, |ui| keys_grid(ui, state));
         ui.weak("On the timeline: scroll zooms, shift+scroll moves, double-click shows all. On the curves the same. Shift+Tab walks through the controls.");
         if ui.button("Close").clicked() {
             commands.send(Command::ToggleKeys);
@@ -143,4 +133,19 @@ fn keys_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
     if modal.should_close() {
         commands.send(Command::ToggleKeys);
     }
+}
+
+fn keys_grid(ui: &mut egui::Ui, state: &State) {
+    egui::Grid::new("keys").num_columns(4).spacing(egui::vec2(theme::GAP * 2.0, 2.0)).show(ui, |ui| {
+        let all: Vec<_> = actions(state).into_iter().filter(|a| a.keys.is_some()).collect();
+        for pair in all.chunks(2) {
+            for action in pair {
+                if let Some(keys) = &action.keys {
+                    ui.monospace(keys_text(keys));
+                    ui.label(action.name.rsplit_once(": ").map_or(action.name.as_str(), |(_, name)| name));
+                }
+            }
+            ui.end_row();
+        }
+    });
 }

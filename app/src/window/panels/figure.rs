@@ -67,7 +67,8 @@ fn settings_ui(ui: &mut egui::Ui, draft: &Draft, commands: &mut Commands) {
                 ui.label(name);
                 let mut value = value;
                 let speed = (range.end() - range.start()) / 300.0;
-                if ui.add(DragValue::new(&mut value).range(range).speed(speed).suffix(unit)).accessible_name(name).changed() {
+                if ui.add(DragValue::new(&mut value).range(range).speed(speed).suffix(unit).max_decimals(1)).accessible_name(name).changed()
+                {
                     edit(to(value));
                 }
                 ui.end_row();

@@ -7,7 +7,7 @@ use eframe::egui::{self, Slider};
 
 use super::definition_ui;
 use crate::window::command::{Command, Commands, FigureOf};
-use crate::window::session::{Session, predictor_name};
+use crate::window::session::Session;
 use crate::window::state::State;
 use crate::window::theme;
 
@@ -24,9 +24,7 @@ pub fn inspector_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
     let Some(session) = state.session() else { return };
     egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
         ui.strong("Rollout");
-        if let Some(predictor) = session.predictors.get(state.choice().predictor) {
-            ui.label(predictor_name(&predictor.info));
-        }
+        ui.label(session.predictor_name(state.choice().predictor));
         start_ui(ui, state, session, commands);
         steps_ui(ui, state, session, commands);
         rule_ui(ui, state, commands);

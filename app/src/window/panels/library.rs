@@ -83,7 +83,7 @@ fn predictors_ui(ui: &mut egui::Ui, state: &State, session: &Session, commands: 
     for (i, predictor) in session.predictors.iter().enumerate().filter(|(_, p)| p.info.horizon == 1) {
         ui.horizontal(|ui| {
             let comparand = Comparand { store, predictor: i };
-            let name = predictor_name(&predictor.info);
+            let name = session.predictor_name(i);
             let mut compared = state.view.comparands.contains(&comparand);
             let tick = ui.checkbox(&mut compared, "").on_hover_text("Compare it (see Compare)");
             if tick.accessible_name(format!("Compare {name}")).clicked() {

@@ -3,7 +3,7 @@
 use eframe::egui::{self, RichText};
 
 use super::About;
-use crate::window::actions::{Action, Menu, actions};
+use crate::window::actions::{Action, Menu, actions, keys_text};
 use crate::window::command::{Command, Commands};
 use crate::window::state::State;
 use crate::window::theme;
@@ -24,11 +24,13 @@ pub(super) fn status_ui(ui: &mut egui::Ui, state: &State, about: &About<'_>, com
             if palette.accessible_name("Palette").clicked() {
                 commands.send(Command::TogglePalette);
             }
-            ui.separator();
-            output_ui(ui, state);
-            ui.separator();
-            let hint = format!("Device, and time from the last change to new curves\n{}", about.pace);
-            ui.small(speed(state, about.device)).on_hover_text(hint);
+            if ui.ctx().content_rect().width() > theme::WIDTH_OF_STATUS {
+                ui.separator();
+                output_ui(ui, state);
+                ui.separator();
+                let hint = format!("Device, and time from the last change to new curves\n{}", about.pace);
+                ui.small(speed(state, about.device)).on_hover_text(hint);
+            }
             if state.n_running() > 0 {
                 ui.separator();
                 jobs_ui(ui, state, commands);
@@ -102,7 +104,7 @@ fn menu_ui(ui: &mut egui::Ui, state: &State, menu: Menu, commands: &mut Commands
 fn action_ui(ui: &mut egui::Ui, action: &Action, name: &str, commands: &mut Commands) {
     let mut button = egui::Button::selectable(action.chosen, name);
     if let Some(keys) = &action.keys {
-        button = button.shortcut_text(ui.ctx().format_shortcut(keys));
+        button = button.shortcut_text(keys_text(keys));
     }
     if ui.add_enabled(action.enabled, button).accessible_name(&action.name).clicked() {
         commands.send(action.command.clone());

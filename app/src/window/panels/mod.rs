@@ -59,9 +59,6 @@ pub fn window_ui(
         egui::CentralPanel::default().show(ui, |ui| loading_ui(ui, state));
         return;
     }
-    if let Some(notice) = &state.notice {
-        egui::Panel::bottom("notice").show(ui, |ui| notice_ui(ui, notice, commands));
-    }
     egui::Panel::top("transport").show(ui, |ui| transport_ui(ui, state, commands));
     if state.view.sides.library {
         egui::Panel::left("library").default_size(theme::LIBRARY_WIDTH).show(ui, |ui| library_ui(ui, state, commands));
@@ -84,12 +81,26 @@ pub fn window_ui(
     dialogs::dialogs_ui(ui.ctx(), state, commands);
     figure_ui(ui.ctx(), state, drawings, commands);
     palette_ui(ui.ctx(), state, commands);
+    if let Some(notice) = &state.notice {
+        notice_over(ui.ctx(), notice, commands);
+    }
 }
 
 fn loading_ui(ui: &mut egui::Ui, state: &State) {
     ui.centered_and_justified(|ui| match &state.notice {
         Some(Notice::Problem(sentence)) => ui.colored_label(theme::warning(), sentence),
         _ => ui.label(format!("{} …", state.loading)),
+    });
+}
+
+/// Over everything else, so that nothing moves when it comes and goes.
+fn notice_over(ctx: &egui::Context, notice: &Notice, commands: &mut Commands) {
+    let area = egui::Area::new(egui::Id::unique("notice")).order(egui::Order::Tooltip);
+    area.anchor(egui::Align2::CENTER_BOTTOM, [0.0, -theme::GAP]).show(ctx, |ui| {
+        egui::Frame::popup(ui.style()).show(ui, |ui| {
+            ui.set_max_width(ctx.content_rect().width() * theme::NOTICE_SHARE);
+            notice_ui(ui, notice, commands);
+        });
     });
 }
 
@@ -115,12 +126,8 @@ pub fn keys(ctx: &egui::Context, state: &State, commands: &mut Commands) {
         return;
     }
     // What lies over the window takes the keys.
-    let covered = state.palette.is_some() || state.quitting || state.naming.is_some() || state.figure.is_some() || state.fit.is_some();
-    if covered || ctx.text_edit_focused() {
+    if state.is_covered() || ctx.text_edit_focused() {
         return;
-    }
-    if state.keys && ctx.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::Escape)) {
-        commands.send(Command::ToggleKeys);
     }
     let widget_focused = ctx.egui_wants_keyboard_input();
     let mut actions: Vec<_> = actions(state).into_iter().filter(|a| a.enabled).filter_map(|a| Some((a.keys?, a.command))).collect();
@@ -167,8 +174,8 @@ fn palette_keys(ctx: &egui::Context, state: &State, commands: &mut Commands) -> 
 
 /// Tab goes back to the source heard before; egui would move the focus, so it is taken out before egui sees it. Shift+Tab still
 /// walks through the widgets.
-pub fn take_tab(ctx: &egui::Context, input: &mut egui::RawInput, commands: &mut Commands) {
-    if ctx.text_edit_focused() {
+pub fn take_tab(ctx: &egui::Context, state: &State, input: &mut egui::RawInput, commands: &mut Commands) {
+    if state.is_covered() || ctx.text_edit_focused() {
         return;
     }
     input.events.retain(|event| {

@@ -2,10 +2,20 @@
 
 use eframe::egui::{self, Key, Modifiers};
 
-use crate::window::actions::{actions, matching};
+use crate::window::actions::{Action, actions, keys_text, matching};
 use crate::window::command::{Command, Commands};
 use crate::window::state::State;
 use crate::window::theme;
+
+/// What fits the query; a path that is there can be opened.
+fn found(state: &State, query: &str) -> Vec<Action> {
+    let mut found = matching(actions(state), query);
+    let path = std::path::Path::new(query.trim());
+    if path.is_absolute() && path.exists() {
+        found.insert(0, Action::open(path));
+    }
+    found
+}
 
 /// Draws it over the window, where it is open.
 pub fn palette_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
@@ -24,14 +34,14 @@ pub fn palette_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
             commands.send(Command::PaletteQuery(query.clone()));
         }
         // By what is typed now: Enter may come in the same frame.
-        let found = matching(actions(state), &query);
+        let found = found(state, &query);
         let row = (palette.row as i64 + step).clamp(0, found.len().saturating_sub(1) as i64) as usize;
         if row != palette.row {
             commands.send(Command::PaletteRow(row));
         }
         let entered = ui.input_mut(|i| i.consume_key(Modifiers::NONE, Key::Enter));
         ui.separator();
-        egui::ScrollArea::vertical().max_height(theme::PALETTE_HEIGHT).auto_shrink([false, true]).show(ui, |ui| {
+        egui::ScrollArea::vertical().max_height(theme::PALETTE_HEIGHT).auto_shrink(false).show(ui, |ui| {
             if found.is_empty() {
                 ui.weak("Nothing of that name.");
             }
@@ -40,7 +50,7 @@ pub fn palette_ui(ctx: &egui::Context, state: &State, commands: &mut Commands) {
                 let mut button =
                     egui::Button::selectable(i == row, format!("{mark}{}", action.name)).min_size(egui::vec2(ui.available_width(), 0.0));
                 if let Some(keys) = &action.keys {
-                    button = button.shortcut_text(ui.ctx().format_shortcut(keys));
+                    button = button.shortcut_text(keys_text(keys));
                 }
                 let response = ui.add_enabled(action.enabled, button).accessible_name(&action.name);
                 if i == row && step != 0 {

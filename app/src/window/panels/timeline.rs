@@ -345,7 +345,9 @@ fn marks_ui(ui: &egui::Ui, lanes: Rect, axis: Axis, state: &State) {
         let hovered = Rect::from_min_max(pos2(axis.frame_x(frame), lanes.top()), pos2(axis.frame_x(frame + 1), lanes.bottom()));
         painter.rect_filled(hovered, 0.0, theme::ink(ui.visuals()).gamma_multiply(theme::BAND_OPACITY));
     }
+    // Seen on light and on dark.
     let x = axis.x(state.position_sec);
+    painter.vline(x, lanes.y_range(), Stroke::new(theme::CURSOR_WIDTH * 2.5, ui.visuals().extreme_bg_color));
     painter.vline(x, lanes.y_range(), Stroke::new(theme::CURSOR_WIDTH, theme::ink(ui.visuals())));
 }
 

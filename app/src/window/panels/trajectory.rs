@@ -4,7 +4,7 @@
 use driftscope_core::engine::display::trajectory::{Orbit, Path};
 use driftscope_core::figure::Scale;
 use eframe::egui::{self, Align2, Color32, FontId, Pos2, Sense, Vec2, pos2, vec2};
-use egui_plot::{AxisHints, Line as PlotLine, Plot, PlotPoints, PlotUi, Points};
+use egui_plot::{AxisHints, Line as PlotLine, Plot, PlotBounds, PlotPoints, PlotTransform, PlotUi, Points};
 
 use super::definition_ui;
 use super::marks::Marks;
@@ -71,7 +71,7 @@ pub fn trajectory_ui(ui: &mut egui::Ui, state: &State, drawings: &mut Drawings, 
     let size = ui.available_size();
     let n_components = session.pca.variance.len();
     let plane =
-        |axes| vec2(plane_width(rolled, axes, size.y).clamp(theme::SMALLEST_PLANE, (size.x * 0.5).max(theme::SMALLEST_PLANE)), size.y);
+        |axes| vec2(plane_width(&drawn, axes, size.y).clamp(theme::SMALLEST_PLANE, (size.x * 0.5).max(theme::SMALLEST_PLANE)), size.y);
     ui.horizontal_top(|ui| {
         if drawings.has_space() && n_components == 3 {
             let rest = (size.x - plane((0, 1)).x - ui.spacing().item_spacing.x).max(theme::SMALLEST_PLANE);
@@ -117,6 +117,24 @@ fn color_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
         }
     }
     ui.small("color by");
+    let ends = match state.view.color_by {
+        ColorBy::Path => return,
+        ColorBy::Step => ["1", "last"],
+        ColorBy::Error => ["0", "2"],
+        ColorBy::Manifold => ["1", "2"],
+    };
+    // From right to left, as all of this row.
+    ui.small(ends[1]);
+    let (rect, _) = ui.allocate_exact_size(theme::SCALE_SIZE.into(), Sense::hover());
+    let mut mesh = egui::Mesh::default();
+    for (x, color) in [(rect.left(), theme::SCALE_ENDS[0]), (rect.right(), theme::SCALE_ENDS[1])] {
+        mesh.colored_vertex(pos2(x, rect.top()), color);
+        mesh.colored_vertex(pos2(x, rect.bottom()), color);
+    }
+    mesh.add_triangle(0, 1, 2);
+    mesh.add_triangle(1, 2, 3);
+    ui.painter().add(mesh);
+    ui.small(ends[0]);
 }
 
 /// Everything but the whole utterance: truth over the steps, fan, branches, the live rollout on top.
@@ -199,13 +217,10 @@ impl Drawn {
 }
 
 /// How wide a plot of two components is at `height`, with one scale on both axes and no more room than its paths need.
-fn plane_width(rolled: &Rolled, (x, y): (usize, usize), height: f32) -> f32 {
-    let extent = |c: usize| {
-        let values = rolled.true_path.iter().chain(&rolled.rolled_path).map(|p| p[c]).filter(|v| v.is_finite());
-        let (low, high) = values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
-        (high - low).max(f32::MIN_POSITIVE)
-    };
-    (height - theme::AXIS_SIZE[0]) * extent(x) / extent(y) + theme::LABELLED_Y_AXIS
+fn plane_width(drawn: &[Drawn], (x, y): (usize, usize), height: f32) -> f32 {
+    let [low, high] = extent(drawn, &|p| [f64::from(p[x]), f64::from(p[y])]);
+    let ratio = (high[0] - low[0]) / (high[1] - low[1]);
+    (height - theme::AXIS_SIZE[0]) * ratio as f32 + theme::LABELLED_Y_AXIS
 }
 
 /// The path in three components. Dragging turns it, a click on a point plays from there.
@@ -222,8 +237,8 @@ fn space_ui(
     ui.painter().rect_filled(area, 2.0, ui.visuals().extreme_bg_color);
     let visuals = ui.visuals().clone();
     let scale = ui.pixels_per_point();
-    let around = Orbit::around(&whole(rolled));
-    let orbit = Orbit { yaw: state.view.orbit[0], pitch: state.view.orbit[1], ..around };
+    let around = Orbit::around(&rollouts(drawn));
+    let orbit = Orbit { yaw: state.view.orbit[0], pitch: state.view.orbit[1], radius: around.radius / state.view.nearness, ..around };
     drawings.space(ui, area, orbit, paths(state, rolled, drawn, &orbit, &visuals, scale));
     let matrix = orbit.matrix([area.width(), area.height()]);
     let place = |x: &[f32]| {
@@ -241,25 +256,38 @@ fn space_ui(
     if response.dragged() {
         commands.send(Command::TurnTrajectory(response.drag_delta() * theme::TURN_PER_POINT));
     }
+    let scroll = if response.hovered() { ui.input(|i| i.smooth_scroll_delta().y) } else { 0.0 };
+    if scroll != 0.0 {
+        commands.send(Command::Approach((scroll * theme::ZOOM_PER_POINT).exp()));
+    }
     if response.double_clicked() {
         commands.send(Command::ResetTrajectory);
     } else if let (true, Some(pos)) = (response.clicked(), response.interact_pointer_pos()) {
-        hear(near(drawn, pos, &place, |d| d.source.is_some()), drawn, commands);
+        hear(near(state, drawn, pos, &place, |d| d.source.is_some()), drawn, commands);
     }
-    let text = match response.hover_pos().and_then(|pos| near(drawn, pos, &place, |d| d.source.is_some())) {
+    let text = match response.hover_pos().and_then(|pos| near(state, drawn, pos, &place, |d| d.source.is_some())) {
         Some((path, step)) => format!("{}\nClick to hear it from here", point_text(state, drawn, path, step)),
-        None => "Drag to turn, double-click for the first view, click a point to hear it".to_owned(),
+        None => "Drag to turn, scroll to come nearer, double-click for the first view, click a point to hear it".to_owned(),
     };
     response.on_hover_text_at_pointer(text).on_hover_cursor(egui::CursorIcon::Grab);
 }
 
 /// The point under the pointer: path and step.
-fn near(drawn: &[Drawn], pos: Pos2, place: &dyn Fn(&[f32]) -> Pos2, wanted: impl Fn(&Drawn) -> bool) -> Option<(usize, usize)> {
+fn near(
+    state: &State,
+    drawn: &[Drawn],
+    pos: Pos2,
+    place: &dyn Fn(&[f32]) -> Pos2,
+    wanted: impl Fn(&Drawn) -> bool,
+) -> Option<(usize, usize)> {
     let points = drawn.iter().enumerate().filter(|(_, d)| wanted(d)).flat_map(|(path, d)| {
         d.points.iter().enumerate().filter(|(_, x)| x.iter().all(|v| v.is_finite())).map(move |(step, x)| (path, step, x))
     });
     let distances = points.map(|(path, step, x)| (place(x).distance(pos), path, step));
-    distances.filter(|(d, ..)| *d < theme::GRAB_REACH).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, path, step)| (path, step))
+    let reached = distances.filter(|(d, ..)| *d < theme::GRAB_REACH);
+    // Where several lie on top of each other, the one that the cursor marks is meant.
+    let meant = |(d, _, step): &(f32, usize, usize)| d - if state.cursor_step() == Some(*step) { theme::GRAB_REACH } else { 0.0 };
+    reached.min_by(|a, b| meant(a).total_cmp(&meant(b))).map(|(_, path, step)| (path, step))
 }
 
 /// Puts the cursor on a point and plays its path from there.
@@ -294,10 +322,10 @@ fn point(x: &[f32], value: f32) -> [f32; 4] {
     [x[0], x[1], x[2], value]
 }
 
-/// What the view must hold.
-fn whole(rolled: &Rolled) -> Vec<Path> {
-    let all = rolled.true_path.iter().chain(&rolled.rolled_path).map(|x| point(x, 0.0)).collect();
-    vec![Path { points: all, color_low: [0.0; 4], color_high: [0.0; 4], width_px: 0.0 }]
+/// What the view must hold: rollouts and the truth beside them; the rest of the utterance may reach out of it.
+fn rollouts(drawn: &[Drawn]) -> Vec<Path> {
+    let points = drawn.iter().flat_map(|d| d.points.iter()).map(|x| point(x, 0.0)).filter(|x| x.iter().all(|v| v.is_finite())).collect();
+    vec![Path { points, color_low: [0.0; 4], color_high: [0.0; 4], width_px: 0.0 }]
 }
 
 /// Axes, the whole utterance, every path, and the cursor on each.
@@ -339,9 +367,9 @@ fn paths(state: &State, rolled: &Rolled, drawn: &[Drawn], orbit: &Orbit, visuals
 /// "step 7: rollout is 2.31 median steps from the truth".
 fn departure(state: &State, rolled: &Rolled) -> String {
     let step = state.cursor_step().unwrap_or(rolled.live.n_steps).min(rolled.live.n_steps);
-    let error = f64::from(rolled.live.state_err_after[step - 1]) / rolled.report.references.median_delta_norm;
+    let error = rolled.off_truth.get(step - 1).copied().unwrap_or(f64::NAN);
     let off = rolled.off_manifold.get(step - 1).copied().unwrap_or(f64::NAN);
-    format!("step {step}: {error:.2} median ‖Δ‖ from the truth, {off:.2} × as far from the data as true frames")
+    format!("live rollout after step {step}: {error:.2} median ‖Δ‖ from the truth, {off:.2} × as far from the data as true frames")
 }
 
 /// A point that is being pulled: path and step.
@@ -373,6 +401,9 @@ fn plane_ui(
     let marks = |points: f32, pitch: f32| Marks { scale: Scale::Linear, most: (points / pitch) as usize };
     let (across, up) = (marks(size.x - theme::LABELLED_Y_AXIS, theme::X_LABEL_PITCH), marks(size.y, theme::Y_LABEL_PITCH));
     let color_by = state.view.color_by;
+    // The first two components are the view's own to move; the third is there where space is not.
+    let movable = (x, y) == (0, 1);
+    let [low, high] = state.view.plane.filter(|_| movable).unwrap_or_else(|| extent(drawn, &at));
     let response = Plot::new(("plane", x, y))
         .width(size.x)
         .height(size.y)
@@ -382,13 +413,15 @@ fn plane_ui(
         .x_grid_spacer(move |input| across.place(&input))
         .y_grid_spacer(move |input| up.place(&input))
         .allow_drag(false)
+        .allow_zoom(false)
         .allow_scroll(false)
         .allow_boxed_zoom(false)
+        .allow_double_click_reset(false)
         .label_formatter(|_| None)
         .show(ui, |plot_ui| {
-            plot_ui.line(
-                PlotLine::new("utterance", PlotPoints::from(all)).color(faint).width(theme::REFERENCE_WIDTH * 0.6).allow_hover(false),
-            );
+            plot_ui.set_plot_bounds(PlotBounds::from_min_max(low, high));
+            let utterance = PlotLine::new("utterance", PlotPoints::from(all)).color(faint);
+            plot_ui.line(utterance.width(theme::REFERENCE_WIDTH * 0.6).allow_hover(false));
             for d in drawn {
                 let points: Vec<[f64; 2]> = d.points.iter().map(|p| at(p)).take_while(finite).collect();
                 path(plot_ui, d, points, color_by);
@@ -405,11 +438,39 @@ fn plane_ui(
     let area = response.response;
     area.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &description));
     let place = |p: &[f32]| response.transform.position_from_point(&at(p).into());
+    if movable {
+        move_plane(ui, &area, &response.transform, commands);
+    }
+    grab(ui, state, session, drawn, (x, y), &area, &response.transform, commands);
+    if let (true, Some(pos)) = (area.clicked(), area.interact_pointer_pos()) {
+        hear(near(state, drawn, pos, &place, |d| d.source.is_some()), drawn, commands);
+    }
+    if let Some(pos) = area.hover_pos()
+        && let Some((path, step)) = near(state, drawn, pos, &place, |d| d.source.is_some())
+    {
+        let pull = if drawn[path].pulled != Pulled::Nothing && step > 0 { "; pull it, and the rollout goes on from there" } else { "" };
+        area.on_hover_text_at_pointer(format!("{}\nClick to hear it from here{pull}", point_text(state, drawn, path, step)));
+    }
+}
+
+/// A point of a rollout is pulled: a line shows where to, and letting go makes a branch.
+#[expect(clippy::too_many_arguments, reason = "what is pulled, where, and along which components")]
+fn grab(
+    ui: &egui::Ui,
+    state: &State,
+    session: &Session,
+    drawn: &[Drawn],
+    (x, y): (usize, usize),
+    area: &egui::Response,
+    transform: &PlotTransform,
+    commands: &mut Commands,
+) {
+    let place = |p: &[f32]| transform.position_from_point(&[f64::from(p[x]), f64::from(p[y])].into());
     let grab_id = ui.scope_id().with(("grab", x, y));
     if area.drag_started()
         && let Some(origin) = ui.input(|i| i.pointer.press_origin())
     {
-        let grabbed = near(drawn, origin, &place, |d| d.pulled != Pulled::Nothing).filter(|(_, step)| *step > 0);
+        let grabbed = near(state, drawn, origin, &place, |d| d.pulled != Pulled::Nothing).filter(|(_, step)| *step > 0);
         ui.data_mut(|d| match grabbed {
             Some((path, step)) => drop(d.insert_temp(grab_id, Grabbed { path, step })),
             None => d.remove::<Grabbed>(grab_id),
@@ -422,7 +483,7 @@ fn plane_ui(
         ui.painter_at(area.rect).extend(egui::Shape::dashed_line(&[place(from), pos], stroke, theme::DASH, theme::DASH * 0.6));
         ui.painter_at(area.rect).circle_stroke(pos, theme::CURSOR_RADIUS, stroke);
         if area.drag_stopped() {
-            let to = response.transform.value_from_position(pos);
+            let to = transform.value_from_position(pos);
             let mut by = vec![0.0; session.pca.variance.len()];
             (by[x], by[y]) = ((to.x - f64::from(from[x])) as f32, (to.y - f64::from(from[y])) as f32);
             let pull = Some(Pull { step: grabbed.step, by });
@@ -433,14 +494,39 @@ fn plane_ui(
     if area.drag_stopped() {
         ui.data_mut(|d| d.remove::<Grabbed>(grab_id));
     }
-    if let (true, Some(pos)) = (area.clicked(), area.interact_pointer_pos()) {
-        hear(near(drawn, pos, &place, |d| d.source.is_some()), drawn, commands);
+}
+
+/// Lowest and highest corner of all rollouts and the truth beside them, with a margin.
+fn extent(drawn: &[Drawn], at: &dyn Fn(&[f32]) -> [f64; 2]) -> [[f64; 2]; 2] {
+    let points = drawn.iter().flat_map(|d| d.points.iter()).map(|p| at(p)).filter(|p| p.iter().all(|v| v.is_finite()));
+    let start = [[f64::INFINITY; 2], [f64::NEG_INFINITY; 2]];
+    let [low, high] = points.fold(start, |[l, h], p| [[l[0].min(p[0]), l[1].min(p[1])], [h[0].max(p[0]), h[1].max(p[1])]]);
+    if low[0] > high[0] {
+        return [[-1.0; 2], [1.0; 2]];
     }
-    if let Some(pos) = area.hover_pos()
-        && let Some((path, step)) = near(drawn, pos, &place, |d| d.source.is_some())
-    {
-        let pull = if drawn[path].pulled != Pulled::Nothing && step > 0 { "; pull it, and the rollout goes on from there" } else { "" };
-        area.on_hover_text_at_pointer(format!("{}\nClick to hear it from here{pull}", point_text(state, drawn, path, step)));
+    let margin = [0, 1].map(|c| ((high[c] - low[c]) * theme::PLOT_MARGIN).max(theme::SMALLEST_MARGIN));
+    [[low[0] - margin[0], low[1] - margin[1]], [high[0] + margin[0], high[1] + margin[1]]]
+}
+
+/// Scrolling zooms about the pointer, the middle button pulls, a double-click shows all.
+fn move_plane(ui: &egui::Ui, area: &egui::Response, transform: &PlotTransform, commands: &mut Commands) {
+    let bounds = transform.bounds();
+    let (low, high) = (bounds.min(), bounds.max());
+    if area.double_clicked() {
+        commands.send(Command::ViewPlane(None));
+    } else if area.dragged_by(egui::PointerButton::Middle) {
+        let by = [-area.drag_delta().x, area.drag_delta().y];
+        let size = [transform.frame().width(), transform.frame().height()];
+        let by = [0, 1].map(|c| f64::from(by[c] / size[c]) * (high[c] - low[c]));
+        commands.send(Command::ViewPlane(Some([[low[0] + by[0], low[1] + by[1]], [high[0] + by[0], high[1] + by[1]]])));
+    }
+    let Some(pos) = area.hover_pos() else { return };
+    let scroll = ui.input(|i| i.smooth_scroll_delta().y);
+    if scroll != 0.0 {
+        let (at, factor) = (transform.value_from_position(pos), f64::from(scroll * theme::ZOOM_PER_POINT).exp());
+        let at = [at.x, at.y];
+        let corner = |c: [f64; 2]| [at[0] + (c[0] - at[0]) / factor, at[1] + (c[1] - at[1]) / factor];
+        commands.send(Command::ViewPlane(Some([corner(low), corner(high)])));
     }
 }
 
