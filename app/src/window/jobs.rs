@@ -315,7 +315,7 @@ fn work(task: &Task, ctx: &JobCtx, sessions: &[Arc<Session>], registry: Option<&
             let config = serde_json::json!({ "window": true, "fit": fit, "config": fit.config(), "seed": ctx.seed });
             // A registry that cannot be written costs the record, not the work.
             let run = registry.and_then(|r| r.start(&title, &config, &Environment::current(&format!("{:?}", ctx.device))).ok());
-            let result = train(fit, ctx, session);
+            let result = beside_the_window(|| train(fit, ctx, session));
             if let Some(run) = run {
                 let ending = match &result {
                     Ok(_) => Ending::Completed,
@@ -331,6 +331,13 @@ fn work(task: &Task, ctx: &JobCtx, sessions: &[Arc<Session>], registry: Option<&
             Ok((said, Outcome::Predictor(fit.store, Box::new(predictor), ground)))
         }
     }
+}
+
+/// Runs long work on all cores but one, which the window and its sound keep.
+fn beside_the_window<T: Send>(work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(cores.saturating_sub(1).max(1)).thread_name(|_| "job".into()).build();
+    pool.context("no threads for the fit")?.install(work)
 }
 
 /// What a predictor is worth on voices that it has not seen, teacher-forced: a loss that falls on the training side says little.

@@ -72,6 +72,8 @@ fn naming_ui(ctx: &egui::Context, name: &str, commands: &mut Commands) {
 }
 
 fn fit_ui(ctx: &egui::Context, state: &State, fit: &FitDraft, commands: &mut Commands) {
+    // Asked before the fields are drawn: the Enter that ends a number's editing is that number's.
+    let entered = ctx.input(|i| i.key_pressed(egui::Key::Enter)) && !ctx.egui_wants_keyboard_input();
     let modal = egui::Modal::new(egui::Id::unique("fit")).show(ctx, |ui| {
         ui.set_width(theme::DIALOG_WIDTH);
         let store = state.sessions.get(fit.store).map_or("?", |s| s.name.as_str());
@@ -107,7 +109,7 @@ fn fit_ui(ctx: &egui::Context, state: &State, fit: &FitDraft, commands: &mut Com
             commands.send(Command::DraftFit(Some(draft.clone())));
         }
         ui.horizontal(|ui| {
-            if ui.button("Fit").clicked() {
+            if ui.button("Fit").clicked() || entered {
                 commands.send(Command::Start(Task::Fit(draft.clone())));
             }
             if ui.button("Cancel").clicked() {

@@ -18,6 +18,8 @@ const WIDTHS: [(Width, &str); 3] = [
 /// Draws it over the window, where one is in preparation.
 pub fn figure_ui(ctx: &egui::Context, state: &State, drawings: &mut Drawings, commands: &mut Commands) {
     let Some(draft) = &state.figure else { return };
+    // Asked before the fields are drawn: the Enter that ends a number's editing is that number's.
+    let entered = ctx.input(|i| i.key_pressed(egui::Key::Enter)) && !ctx.egui_wants_keyboard_input();
     let modal = egui::Modal::new(egui::Id::unique("figure")).show(ctx, |ui| {
         let room = ctx.content_rect().size() * theme::DIALOG_SHARE;
         ui.set_max_size(room);
@@ -34,7 +36,7 @@ pub fn figure_ui(ctx: &egui::Context, state: &State, drawings: &mut Drawings, co
             });
         });
     });
-    if ctx.input(|i| i.key_pressed(egui::Key::Enter)) && !ctx.text_edit_focused() && !ctx.egui_wants_keyboard_input() {
+    if entered {
         commands.send(Command::Export(ExportFolder::Default));
     }
     if modal.should_close() {

@@ -22,7 +22,7 @@ pub fn transport_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
         if ui.selectable_label(state.view.looping, "↻").on_hover_text(hint).accessible_name("Loop").clicked() {
             commands.send(Command::ToggleLoop);
         }
-        let gain = if state.view.match_loudness { format!("{:+.1} dB", state.output.gain_db) } else { "± dB".to_owned() };
+        let gain = if state.view.match_loudness { format!("{:+.1} dB", state.output.gain_db) } else { "match dB".to_owned() };
         let hint = "Play every source as loud as the ground truth (integrated loudness after EBU R128, one gain a source), or as it is (M)";
         if ui.selectable_label(state.view.match_loudness, gain).on_hover_text(hint).accessible_name("Match loudness").clicked() {
             commands.send(Command::ToggleLoudness);
@@ -33,6 +33,8 @@ pub fn transport_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
             source_ui(ui, state, source, &label(state, source), commands);
         }
         ui.separator();
+        // As high as a button, so that a row that begins here stands on one line.
+        ui.allocate_exact_size(egui::vec2(0.0, ui.spacing().interact_size.y), egui::Sense::hover());
         ui.label("Splice").on_hover_text("Ground truth, then so many steps of the rollout, then ground truth again: heard in place");
         for source in Source::SPLICES {
             if let Source::Splice(steps) = source {
