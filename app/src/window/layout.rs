@@ -90,15 +90,13 @@ pub fn show(layout: &mut Layout, pane: Pane) {
     }
 }
 
-/// How the tree is drawn: tabs only where there are several panes, or on all of them while panes are arranged.
-pub struct Behavior<'a, Draw: FnMut(&mut egui::Ui, Pane)> {
+/// How the tree is drawn: tabs only where several panes share a place.
+pub struct Behavior<Draw: FnMut(&mut egui::Ui, Pane)> {
     /// Draws a pane.
     pub draw: Draw,
-    /// The user moved or resized something.
-    pub edited: &'a mut bool,
 }
 
-impl<Draw: FnMut(&mut egui::Ui, Pane)> egui_tiles::Behavior<Pane> for Behavior<'_, Draw> {
+impl<Draw: FnMut(&mut egui::Ui, Pane)> egui_tiles::Behavior<Pane> for Behavior<Draw> {
     fn pane_ui(&mut self, ui: &mut egui::Ui, _tile: TileId, pane: &mut Pane) -> egui_tiles::UiResponse {
         (self.draw)(ui, *pane);
         egui_tiles::UiResponse::None
@@ -122,10 +120,6 @@ impl<Draw: FnMut(&mut egui::Ui, Pane)> egui_tiles::Behavior<Pane> for Behavior<'
 
     fn tab_bar_color(&self, visuals: &egui::Visuals) -> egui::Color32 {
         visuals.panel_fill
-    }
-
-    fn on_edit(&mut self, _edit: egui_tiles::EditAction) {
-        *self.edited = true;
     }
 
     fn simplification_options(&self) -> egui_tiles::SimplificationOptions {

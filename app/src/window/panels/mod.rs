@@ -67,7 +67,6 @@ pub fn window_ui(
         egui::Panel::right("inspector").default_size(theme::INSPECTOR_WIDTH).show(ui, |ui| inspector_ui(ui, state, commands));
     }
     egui::CentralPanel::default().show(ui, |ui| {
-        let mut edited = false;
         let draw = |ui: &mut egui::Ui, pane: Pane| match pane {
             Pane::Timeline => timeline_ui(ui, state, drawings, commands),
             Pane::Curves => curves_ui(ui, state, commands),
@@ -75,7 +74,7 @@ pub fn window_ui(
             Pane::Compare => compare_ui(ui, state, commands),
             Pane::Jobs => jobs_ui(ui, state, commands),
         };
-        layout.ui(&mut Behavior { draw, edited: &mut edited }, ui);
+        layout.ui(&mut Behavior { draw }, ui);
     });
     commands.end_hover(state.hovered);
     dialogs::dialogs_ui(ui.ctx(), state, commands);
