@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use driftscope_core::engine::lane::Lane;
 use driftscope_core::figure::{self, FigureSpec, Legend, Panel, Provenance, Width};
+use driftscope_core::rollout::Schedule;
 use eframe::egui;
 
 use super::caption;
@@ -17,6 +18,7 @@ use super::session::Session;
 use super::source::Source;
 use super::state::{Notice, SoundState, State};
 use super::theme;
+use super::view::Choice;
 use super::worker::{Delivery, Desk, Rolled};
 
 /// Where figures go when nobody is asked.
@@ -264,7 +266,7 @@ fn timeline(state: &State, session: &Session, rolled: &Rolled, bare: FigureSpec)
     let caption = format!(
         "Ground truth against {}, and their difference: of the samples, and of the levels in dB, which share one scale. {}",
         names[1],
-        origin(session, rolled)
+        compared_origin(state, session, rolled)
     );
     Ok(FigureSpec { panels, caption, ..bare })
 }
@@ -298,8 +300,13 @@ fn trajectory(state: &State, session: &Session, rolled: &Rolled, bare: FigureSpe
             start_sec: kept.branch.choice.t0 as f64 * frame_sec,
         });
     }
-    let drawn = figure::trajectory(&bare.name, &session.pca, truth, frame_sec, &paths, bare.provenance.clone());
-    let caption = format!("{} {}", drawn.caption.trim_end(), origin(session, rolled));
+    let mut drawn = figure::trajectory(&bare.name, &session.pca, truth, frame_sec, &paths, bare.provenance.clone());
+    // Many samples lie below what is read against them, and their ends are no marks.
+    for panel in &mut drawn.panels {
+        panel.series.sort_by_key(|series| series.color != theme::FAN_ON_PAPER);
+        panel.marks.retain(|mark| mark.color != theme::FAN_ON_PAPER);
+    }
+    let caption = format!("{} {}", drawn.caption.trim_end(), origin(session, &rolled.choice, &rolled.live.schedule));
     FigureSpec { panels: drawn.panels, caption: caption.trim().to_owned(), ..bare }
 }
 
@@ -360,9 +367,28 @@ fn resolve(folder: ExportFolder, usual: PathBuf) -> Option<PathBuf> {
     }
 }
 
+/// Where the compared source comes from: a branch has its own settings, and what is made from the truth alone has none of a rollout's.
+fn compared_origin(state: &State, session: &Session, rolled: &Rolled) -> String {
+    match state.view.compared {
+        Source::Rollout | Source::Splice(_) => origin(session, &rolled.choice, &rolled.live.schedule),
+        Source::Branch(id) => {
+            let kept = state.kept.get(&id);
+            kept.map_or_else(String::new, |kept| origin(session, &kept.branch.choice, &kept.rollout.schedule))
+        }
+        Source::Comparand(comparand) => {
+            let compared = state.compared.get(&comparand);
+            let choice = Choice { predictor: comparand.predictor, ..rolled.choice.clone() };
+            compared.map_or_else(String::new, |compared| origin(session, &choice, &compared.live.schedule))
+        }
+        _ => {
+            let id = session.corpus.utterances.get(rolled.choice.utterance).map_or("", |u| u.id.as_str());
+            format!("Utterance {id} of {}; seed {}.", session.name, session.ctx.seed)
+        }
+    }
+}
+
 /// Where a rollout comes from, in one sentence.
-fn origin(session: &Session, rolled: &Rolled) -> String {
-    let choice = &rolled.choice;
+fn origin(session: &Session, choice: &Choice, schedule: &Schedule) -> String {
     format!(
         "Rollout of {} steps from frame {} ({:.2} s) of utterance {} of {} ({}). Predictor: {}. Settings: {}; seed {}.",
         choice.config.n_steps,
@@ -370,7 +396,7 @@ fn origin(session: &Session, rolled: &Rolled) -> String {
         choice.t0 as f64 * session.frame_sec(),
         session.corpus.utterances.get(choice.utterance).map_or("", |u| u.id.as_str()),
         session.name,
-        caption::plan(&rolled.live.schedule),
+        caption::plan(schedule),
         session.predictor_name(choice.predictor),
         caption::advance(&choice.config),
         session.ctx.seed
