@@ -4,6 +4,7 @@
 //! rustfft and faer are compiled where their type parameters are chosen: some six thousand functions that would otherwise be
 //! optimized again with every change of `driftscope-core`. Nothing of the domain is here.
 
+pub mod activation;
 pub mod elementwise;
 pub mod fourier;
 pub mod linear;

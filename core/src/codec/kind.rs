@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use driftscope_numerics::activation::Activation;
+
 use super::CodecError;
 
 /// The codecs by name.
@@ -132,4 +134,13 @@ pub enum Gelu {
     Exact,
     /// Its approximation by tanh (Hendrycks, Gimpel 2016).
     Tanh,
+}
+
+impl From<Gelu> for Activation {
+    fn from(gelu: Gelu) -> Self {
+        match gelu {
+            Gelu::Exact => Self::Gelu,
+            Gelu::Tanh => Self::GeluTanh,
+        }
+    }
 }

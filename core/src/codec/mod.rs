@@ -3,8 +3,11 @@
 //! A codec is one variant of [`Codec`] or, where it is a stack of known layers, one of [`CodecKind`], and one file (or folder) of its
 //! own. Latents of one codec are never decoded by another: callers compare [`Codec::tag`] with the store's.
 
+mod calm;
 pub mod demo;
+mod encodec;
 mod kind;
+mod mimi;
 mod neural;
 mod stream;
 
@@ -18,7 +21,7 @@ use crate::latents::{CodecTag, Latents};
 
 pub use demo::DemoCodec;
 pub use kind::{CodecKind, CodecOptions, EncodecFrames, EndPadding, Gelu, Tap};
-pub use neural::NeuralCodec;
+pub use neural::{NeuralCodec, StageOutput};
 pub use stream::{DecodeStream, EncodeStream};
 
 /// Any codec that can be opened.
