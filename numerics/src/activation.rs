@@ -3,6 +3,7 @@
 //! The exponential is a polynomial that compilers can vectorize, within 2 units in the last place; everything else is made of it.
 //! Long slices are shared among rayon's threads.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Values a thread is worth waking for.
@@ -32,27 +33,42 @@ pub fn activate(values: &mut [f32], bias: &[f32], activation: Activation) {
 }
 
 fn activate_part(values: &mut [f32], bias: &[f32], activation: Activation) {
+    let arch = pulp::Arch::new();
     match activation {
         Activation::Identity if bias.is_empty() => {}
-        Activation::Identity => each(values, bias, |x| x),
-        Activation::Elu => each(values, bias, elu),
-        Activation::Gelu => each(values, bias, gelu),
-        Activation::GeluTanh => each(values, bias, gelu_tanh),
+        Activation::Identity => arch.dispatch(Each { values, bias, f: identity }),
+        Activation::Elu => arch.dispatch(Each { values, bias, f: elu }),
+        Activation::Gelu => arch.dispatch(Each { values, bias, f: gelu }),
+        Activation::GeluTanh => arch.dispatch(Each { values, bias, f: gelu_tanh }),
     }
 }
 
-fn each(values: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32) {
-    pulp::Arch::new().dispatch(|| match bias {
-        [] => values.iter_mut().for_each(|v| *v = f(*v)),
-        [bias] => values.iter_mut().for_each(|v| *v = f(*v + bias)),
-        _ => {
-            for row in values.chunks_exact_mut(bias.len()) {
-                for (v, b) in row.iter_mut().zip(bias) {
-                    *v = f(*v + b);
+/// Everything that is done to numbers in a row is a struct like this: its method is compiled for each kind of processor, which a closure
+/// is only where the compiler happens to inline it.
+struct Each<'a, F> {
+    values: &'a mut [f32],
+    bias: &'a [f32],
+    f: F,
+}
+
+impl<F: Fn(f32) -> f32> WithSimd for Each<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { values, bias, f } = self;
+        match bias {
+            [] => values.iter_mut().for_each(|v| *v = f(*v)),
+            [bias] => values.iter_mut().for_each(|v| *v = f(*v + bias)),
+            _ => {
+                for row in values.chunks_exact_mut(bias.len()) {
+                    for (v, b) in row.iter_mut().zip(bias) {
+                        *v = f(*v + b);
+                    }
                 }
             }
         }
-    });
+    }
 }
 
 /// Appends ELU of `from` to `to`.
@@ -64,7 +80,17 @@ pub fn extend_elu(to: &mut Vec<f32>, from: &[f32]) {
 
 /// Turns scores into weights that sum to one.
 pub fn softmax(scores: &mut [f32]) {
-    pulp::Arch::new().dispatch(|| {
+    pulp::Arch::new().dispatch(Softmax(scores));
+}
+
+struct Softmax<'a>(&'a mut [f32]);
+
+impl WithSimd for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self(scores) = self;
         let mut lanes = [f32::NEG_INFINITY; 16];
         let chunks = scores.chunks_exact(16);
         let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
@@ -73,42 +99,52 @@ pub fn softmax(scores: &mut [f32]) {
         }
         let max = lanes.iter().fold(rest, |a, &b| a.max(b));
         scores.iter_mut().for_each(|v| *v = exp(*v - max));
-        let mut sums = [0.0_f32; 16];
-        let chunks = scores.chunks_exact(16);
-        let rest: f32 = chunks.remainder().iter().sum();
-        for chunk in chunks {
-            sums.iter_mut().zip(chunk).for_each(|(sum, v)| *sum += v);
-        }
-        let scale = 1.0 / (sums.iter().sum::<f32>() + rest);
+        let scale = 1.0 / sum(scores, |v| v);
         scores.iter_mut().for_each(|v| *v *= scale);
-    });
+    }
 }
 
 /// Layer normalization (Ba et al. 2016) of every row of `from`, into `to`.
 pub fn layer_norm(to: &mut [f32], from: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) {
-    let dim = weight.len();
-    let part = |to: &mut [f32], from: &[f32]| {
-        pulp::Arch::new().dispatch(|| {
-            for (to, from) in to.chunks_exact_mut(dim).zip(from.chunks_exact(dim)) {
-                let mean = lanes_sum(from, |v| v) / dim as f32;
-                let variance = lanes_sum(from, |v| (v - mean) * (v - mean)) / dim as f32;
-                let scale = 1.0 / (variance + epsilon).sqrt();
-                for (((to, from), w), b) in to.iter_mut().zip(from).zip(weight).zip(bias) {
-                    *to = (from - mean) * scale * w + b;
-                }
-            }
-        });
-    };
-    let rows = SHARE.div_ceil(dim) * dim;
+    let arch = pulp::Arch::new();
+    let rows = SHARE.div_ceil(weight.len()) * weight.len();
     if to.len() > 2 * rows {
-        to.par_chunks_mut(rows).zip(from.par_chunks(rows)).for_each(|(to, from)| part(to, from));
+        let parts = to.par_chunks_mut(rows).zip(from.par_chunks(rows));
+        parts.for_each(|(to, from)| arch.dispatch(LayerNorm { to, from, weight, bias, epsilon }));
     } else {
-        part(to, from);
+        arch.dispatch(LayerNorm { to, from, weight, bias, epsilon });
     }
 }
 
+struct LayerNorm<'a> {
+    to: &'a mut [f32],
+    from: &'a [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    epsilon: f32,
+}
+
+impl WithSimd for LayerNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { to, from, weight, bias, epsilon } = self;
+        let dim = weight.len();
+        for (to, from) in to.chunks_exact_mut(dim).zip(from.chunks_exact(dim)) {
+            let mean = sum(from, |v| v) / dim as f32;
+            let variance = sum(from, |v| (v - mean) * (v - mean)) / dim as f32;
+            let scale = 1.0 / (variance + epsilon).sqrt();
+            for (((to, from), w), b) in to.iter_mut().zip(from).zip(weight).zip(bias) {
+                *to = (from - mean) * scale * w + b;
+            }
+        }
+    }
+}
+
+/// The sum in a fixed order of sixteen partial sums.
 #[inline(always)]
-fn lanes_sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0_f32; 16];
     let chunks = values.chunks_exact(16);
     let rest: f32 = chunks.remainder().iter().map(|v| f(*v)).sum();
@@ -121,16 +157,35 @@ fn lanes_sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 /// One step of an LSTM (Hochreiter, Schmidhuber 1997): `gates` `[4·hidden]` are the sums for input, forget, cell and output; `cell` and
 /// `hidden` `[hidden]` are updated.
 pub fn lstm_cell(gates: &[f32], cell: &mut [f32], hidden: &mut [f32]) {
-    let n = hidden.len();
-    let (input, rest) = gates.split_at(n);
-    let (forget, rest) = rest.split_at(n);
-    let (candidate, output) = rest.split_at(n);
-    pulp::Arch::new().dispatch(|| {
+    pulp::Arch::new().dispatch(LstmCell { gates, cell, hidden });
+}
+
+struct LstmCell<'a> {
+    gates: &'a [f32],
+    cell: &'a mut [f32],
+    hidden: &'a mut [f32],
+}
+
+impl WithSimd for LstmCell<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Self { gates, cell, hidden } = self;
+        let n = hidden.len();
+        let (input, rest) = gates.split_at(n);
+        let (forget, rest) = rest.split_at(n);
+        let (candidate, output) = rest.split_at(n);
         for (((((c, h), i), f), g), o) in cell.iter_mut().zip(hidden).zip(input).zip(forget).zip(candidate).zip(output) {
             *c = sigmoid(*f) * *c + sigmoid(*i) * tanh(*g);
             *h = sigmoid(*o) * tanh(*c);
         }
-    });
+    }
+}
+
+#[inline(always)]
+fn identity(x: f32) -> f32 {
+    x
 }
 
 /// `eˣ` for `x` in [−87, 88] (and the value at the nearer end outside).

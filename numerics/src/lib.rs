@@ -8,3 +8,4 @@ pub mod activation;
 pub mod elementwise;
 pub mod fourier;
 pub mod linear;
+pub mod windows;

@@ -15,32 +15,6 @@ pub fn multiply_f32(out: MatMut<'_, f32>, accumulate: Accum, a: MatRef<'_, f32>,
     faer::linalg::matmul::matmul(out, accumulate, a, b, alpha, Par::rayon(0));
 }
 
-/// Multiplications below which a product is done by the calling thread alone: waking another costs more.
-const SHARE: usize = 1 << 19;
-
-/// [`multiply_f32`] that stays on the calling thread where that is faster.
-pub fn multiply_small_f32(out: MatMut<'_, f32>, accumulate: Accum, a: MatRef<'_, f32>, b: MatRef<'_, f32>, alpha: f32) {
-    let par = if a.nrows() * a.ncols() * b.ncols() < SHARE { Par::Seq } else { Par::rayon(0) };
-    faer::linalg::matmul::matmul(out, accumulate, a, b, alpha, par);
-}
-
-/// `out[t] = weights · x[t·step .. t·step + width]`, or added to it: a convolution in time as one product, without its input being
-/// unfolded. `out` is `[n, n_out]`, `weights` `[width, n_out]`, all row-major; of a signal with `c` channels, `step` and `width` are
-/// multiples of `c`. Panics where `x` is too short for `n` windows.
-#[expect(unsafe_code, reason = "rows that overlap cannot be told to faer in any other way; they are only read")]
-pub fn multiply_windows(out: &mut [f32], accumulate: Accum, x: &[f32], step: usize, weights: &[f32], n_out: usize) {
-    let (n, width) = (out.len() / n_out, weights.len() / n_out);
-    if n == 0 || width == 0 {
-        return;
-    }
-    assert!((n - 1) * step + width <= x.len(), "{n} windows of {width} every {step} do not fit {} values", x.len());
-    // SAFETY: element (t, j) lies at t·step + j <= (n - 1)·step + width - 1, inside `x` by the assertion, and nothing writes to `x`
-    // while the view lives.
-    let windows = unsafe { MatRef::from_raw_parts(x.as_ptr(), n, width, step as isize, 1) };
-    let weights = MatRef::from_row_major_slice(weights, width, n_out);
-    multiply_small_f32(MatMut::from_row_major_slice_mut(out, n, n_out), accumulate, windows, weights, 1.0);
-}
-
 /// The lower triangle of `out += rowsᵀ·rows`; the upper one is left as it is.
 pub fn add_gram_lower(out: MatMut<'_, f64>, rows: MatRef<'_, f64>) {
     let (full, lower) = (BlockStructure::Rectangular, BlockStructure::TriangularLower);

@@ -3,8 +3,8 @@
 //! A layer reads from a line: the frames `[n, channels]` that it still needs, older ones first. What a causal convolution pads on the
 //! left is what its line holds at the start, and what a later push needs of an earlier one simply stays in the line.
 
-use driftscope_numerics::activation::{Activation, activate, extend_elu};
-use driftscope_numerics::linear::{Accum, multiply_windows};
+use driftscope_numerics::activation::Activation;
+use driftscope_numerics::windows::convolve;
 
 use super::weights::{Weights, transposed};
 use crate::codec::CodecError;
@@ -83,7 +83,7 @@ impl Conv {
     }
 
     /// Frames of padding on the left.
-    fn left(&self) -> usize {
+    pub(super) fn left(&self) -> usize {
         self.shape.kernel - self.shape.stride
     }
 
@@ -96,37 +96,45 @@ impl Conv {
         self.shape.output
     }
 
+    pub(super) fn weight(&self) -> &[f32] {
+        &self.weight
+    }
+
+    pub(super) fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
     pub(super) fn push(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
-        let Shape { input, output, kernel, stride } = self.shape;
-        if !start.padded {
-            start.padded = self.pad_left(line);
-        }
-        let n = line.len() / input;
-        if !start.padded || n < kernel {
-            return;
-        }
-        let n_out = (n - kernel) / stride + 1;
+        let Shape { input, output, stride, .. } = self.shape;
+        let n = self.outputs(start, line);
         let from = out.len();
-        out.resize(from + n_out * output, 0.0);
-        let fresh = &mut out[from..];
-        multiply_windows(fresh, Accum::Replace, line, stride * input, &self.weight, output);
-        activate(fresh, &self.bias, self.activation);
-        line.drain(..n_out * stride * input);
+        out.resize(from + n * output, 0.0);
+        convolve(&mut out[from..], line, stride * input, &self.weight, output, &self.bias, self.activation);
+        line.drain(..n * stride * input);
     }
 
     /// Pads what does not fill a stride, and pushes it.
     pub(super) fn finish(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
-        let Shape { input, stride, .. } = self.shape;
-        let n = line.len() / input;
-        if !start.padded {
-            if n > 0 {
-                self.pad_short(line);
-                start.padded = true;
-            }
-        } else if n > self.left() {
-            self.pad_right(line, stride - (n - self.left()));
-        }
+        self.pad_end(start, line);
         self.push(start, line, out);
+    }
+
+    /// Output frames that the line is enough for.
+    pub(super) fn outputs(&self, start: &mut Start, line: &mut Vec<f32>) -> usize {
+        let Shape { input, kernel, stride, .. } = self.shape;
+        start.padded = start.padded || self.pad_left(line);
+        let n = line.len() / input;
+        if start.padded && n >= kernel { (n - kernel) / stride + 1 } else { 0 }
+    }
+
+    pub(super) fn pad_end(&self, start: &mut Start, line: &mut Vec<f32>) {
+        let n = line.len() / self.shape.input;
+        if start.padded && n > self.left() {
+            self.pad_right(line, self.shape.stride - (n - self.left()));
+        } else if !start.padded && n > 0 {
+            self.pad_short(line);
+            start.padded = true;
+        }
     }
 
     /// Prepends what the first frames tell of it; false where more are needed.
@@ -213,14 +221,16 @@ impl Transposed {
         self.shape.output
     }
 
+    pub(super) fn weight(&self) -> &[f32] {
+        &self.weight
+    }
+
     pub(super) fn push(&self, line: &mut Vec<f32>, out: &mut Vec<f32>) {
         let Shape { input, output, stride, .. } = self.shape;
         let n = (line.len() / input).saturating_sub(1);
         let from = out.len();
         out.resize(from + n * stride * output, 0.0);
-        let fresh = &mut out[from..];
-        multiply_windows(fresh, Accum::Replace, line, input, &self.weight, stride * output);
-        activate(fresh, &self.bias, self.activation);
+        convolve(&mut out[from..], line, input, &self.weight, stride * output, &self.bias, self.activation);
         line.drain(..n * input);
     }
 }
@@ -268,114 +278,7 @@ impl Upsample {
     }
 }
 
-/// What leads around a residual block.
-#[derive(Debug)]
-pub(in crate::codec) enum Shortcut {
-    /// The input itself.
-    Identity,
-    /// A product for every frame, `[channels, channels]`, and its bias.
-    Product(Vec<f32>, Vec<f32>),
-}
-
-/// `ELU(shortcut(x) + W·ELU(conv(ELU(x))))`: the residual block of SEANet (Tagliasacchi et al. 2020) and the activation that always
-/// follows it.
-#[derive(Debug)]
-pub(in crate::codec) struct Residual {
-    first: Conv,
-    /// `[hidden, channels]`.
-    second: Vec<f32>,
-    /// Of the second product and of the shortcut together.
-    bias: Vec<f32>,
-    shortcut: Shortcut,
-    channels: usize,
-}
-
-/// What a residual block knows besides its line, which holds the frames that are not yet given.
-#[derive(Clone, Debug)]
-pub(in crate::codec) struct Inside {
-    start: Start,
-    /// The activated frames that the first convolution needs.
-    activated: Vec<f32>,
-    hidden: Vec<f32>,
-    /// Frames of the line that were activated before.
-    n_seen: usize,
-}
-
-impl Residual {
-    /// Takes `name.block.1`, `name.block.3` and, where there is one, `name.shortcut`.
-    pub(in crate::codec) fn load(
-        weights: &mut Weights,
-        name: &str,
-        channels: usize,
-        hidden: usize,
-        kernel: usize,
-        padding: Padding,
-    ) -> Result<Self, CodecError> {
-        let shape = Shape { input: channels, output: hidden, kernel, stride: 1 };
-        let first = Conv::load(weights, &format!("{name}.block.1.conv"), shape, Bias::Learned, padding, Activation::Elu)?;
-        let product = |weights: &mut Weights, name: &str, input: usize| -> Result<(Vec<f32>, Vec<f32>), CodecError> {
-            let weight = kernel_of(weights, name, [channels, input, 1])?;
-            Ok((transposed(&weight, input), bias_of(weights, name, channels, Bias::Learned)?))
-        };
-        let (second, mut bias) = product(weights, &format!("{name}.block.3.conv"), hidden)?;
-        let around = format!("{name}.shortcut.conv");
-        let shortcut = if weights.has(&format!("{around}.bias")) {
-            let (weight, beside) = product(weights, &around, channels)?;
-            bias.iter_mut().zip(&beside).for_each(|(b, beside)| *b += beside);
-            Shortcut::Product(weight, beside)
-        } else {
-            Shortcut::Identity
-        };
-        Ok(Self { first, second, bias, shortcut, channels })
-    }
-
-    pub(super) fn start(&self, line: &mut Vec<f32>) -> Inside {
-        line.clear();
-        let mut activated = Vec::new();
-        let start = self.first.start(&mut activated);
-        Inside { start, activated, hidden: Vec::new(), n_seen: 0 }
-    }
-
-    pub(super) fn reach(&self) -> usize {
-        self.first.reach()
-    }
-
-    pub(super) fn output(&self) -> usize {
-        self.channels
-    }
-
-    pub(super) fn push(&self, inside: &mut Inside, line: &mut Vec<f32>, out: &mut Vec<f32>) {
-        extend_elu(&mut inside.activated, &line[inside.n_seen * self.channels..]);
-        self.first.push(&mut inside.start, &mut inside.activated, &mut inside.hidden);
-        self.give(inside, line, out);
-    }
-
-    pub(super) fn finish(&self, inside: &mut Inside, line: &mut Vec<f32>, out: &mut Vec<f32>) {
-        self.first.finish(&mut inside.start, &mut inside.activated, &mut inside.hidden);
-        self.give(inside, line, out);
-    }
-
-    fn give(&self, inside: &mut Inside, line: &mut Vec<f32>, out: &mut Vec<f32>) {
-        let (channels, hidden) = (self.channels, self.first.shape.output);
-        let n = inside.hidden.len() / hidden;
-        let (from, around) = (out.len(), &line[..n * channels]);
-        match &self.shortcut {
-            Shortcut::Identity => out.extend_from_slice(around),
-            Shortcut::Product(weight, _) => {
-                out.resize(from + n * channels, 0.0);
-                multiply_windows(&mut out[from..], Accum::Replace, around, channels, weight, channels);
-            }
-        }
-        let fresh = &mut out[from..];
-        multiply_windows(fresh, Accum::Add, &inside.hidden, hidden, &self.second, channels);
-        activate(fresh, &self.bias, Activation::Elu);
-        inside.hidden.clear();
-        line.drain(..n * channels);
-        inside.n_seen = line.len() / channels;
-    }
-}
-
-fn bias_of(weights: &mut Weights, name: &str, n: usize, bias: Bias) -> Result<Vec<f32>, CodecError> {
+pub(super) fn bias_of(weights: &mut Weights, name: &str, n: usize, bias: Bias) -> Result<Vec<f32>, CodecError> {
     match bias {
         Bias::Learned => weights.take(&format!("{name}.bias"), &[n]),
         Bias::Absent => Ok(Vec::new()),
@@ -384,7 +287,7 @@ fn bias_of(weights: &mut Weights, name: &str, n: usize, bias: Bias) -> Result<Ve
 
 /// `name.weight`, or what weight normalization (Salimans, Kingma 2016) makes of `name.weight_g` and `name.weight_v`: every row of the
 /// first dimension has the length that `g` says.
-fn kernel_of(weights: &mut Weights, name: &str, shape: [usize; 3]) -> Result<Vec<f32>, CodecError> {
+pub(super) fn kernel_of(weights: &mut Weights, name: &str, shape: [usize; 3]) -> Result<Vec<f32>, CodecError> {
     let direction = format!("{name}.weight_v");
     if !weights.has(&direction) {
         return weights.take(&format!("{name}.weight"), &shape);

@@ -1,12 +1,13 @@
 //! A stack of LSTM layers with a connection around it, as frames arrive.
 
 use driftscope_numerics::activation::{Activation, activate, lstm_cell};
-use driftscope_numerics::linear::{Accum, multiply_windows};
+use driftscope_numerics::linear::Accum;
+use driftscope_numerics::windows::{Workers, multiply_windows};
 
 use super::weights::{Weights, transposed};
 use crate::codec::CodecError;
 
-/// Frames that one layer works on while the layer behind it works on those before.
+/// The most frames that one layer works on while the layer behind it works on those before.
 const BLOCK: usize = 16;
 
 /// `activation(x + LSTM(x))`.
@@ -82,7 +83,8 @@ impl Lstm {
         }
         let mut out = Vec::with_capacity(x.len());
         let mut ready: Vec<f32> = Vec::new();
-        for block in x.chunks(BLOCK * self.dim).map(Some).chain([None]) {
+        let block = (x.len() / self.dim / 4).clamp(1, BLOCK);
+        for block in x.chunks(block * self.dim).map(Some).chain([None]) {
             let (done, next) = rayon::join(|| last.run(cell, &ready), || block.map_or_else(Vec::new, |b| self.run(before, cells, b)));
             out.extend(done);
             ready = next;
@@ -95,11 +97,11 @@ impl Layer {
     fn run(&self, state: &mut Cell, x: &[f32]) -> Vec<f32> {
         let dim = state.hidden.len();
         let mut gates = vec![0.0; x.len() * 4];
-        multiply_windows(&mut gates, Accum::Replace, x, dim, &self.input, 4 * dim);
+        multiply_windows(&mut gates, Accum::Replace, x, dim, &self.input, 4 * dim, Workers::Here);
         activate(&mut gates, &self.bias, Activation::Identity);
         let mut out = Vec::with_capacity(x.len());
         for gates in gates.chunks_exact_mut(4 * dim) {
-            multiply_windows(gates, Accum::Add, &state.hidden, dim, &self.recurrent, 4 * dim);
+            multiply_windows(gates, Accum::Add, &state.hidden, dim, &self.recurrent, 4 * dim, Workers::Here);
             lstm_cell(gates, &mut state.cell, &mut state.hidden);
             out.extend_from_slice(&state.hidden);
         }

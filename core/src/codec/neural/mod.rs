@@ -10,6 +10,7 @@ pub(super) mod conv;
 mod grouping;
 pub(super) mod lstm;
 pub(super) mod quantize;
+mod residual;
 pub(super) mod seanet;
 pub(super) mod stack;
 pub(super) mod transformer;
@@ -19,7 +20,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use driftscope_numerics::linear::{Accum, multiply_windows};
+use driftscope_numerics::linear::Accum;
+use driftscope_numerics::windows::{Workers, multiply_windows};
 
 use super::{CodecError, CodecKind, CodecOptions, Codes, EncodecFrames, EndPadding, Tap, calm, encodec, mimi};
 use crate::audio::{self, AudioClip};
@@ -384,7 +386,7 @@ impl NeuralCodec {
 fn product(x: &[f32], dim: usize, matrix: &[f32]) -> Vec<f32> {
     let n_out = matrix.len() / dim;
     let mut out = vec![0.0; x.len() / dim * n_out];
-    multiply_windows(&mut out, Accum::Replace, x, dim, matrix, n_out);
+    multiply_windows(&mut out, Accum::Replace, x, dim, matrix, n_out, Workers::Pool);
     out
 }
 

@@ -1,6 +1,7 @@
 //! Residual vector quantizers (Zeghidour et al. 2021).
 
-use driftscope_numerics::linear::{Accum, multiply_windows};
+use driftscope_numerics::linear::{Accum, MatMut, MatRef};
+use driftscope_numerics::windows::{Workers, multiply, multiply_windows};
 
 use super::weights::{Weights, transposed};
 use crate::codec::CodecError;
@@ -40,8 +41,6 @@ struct Projections {
 struct Codebook {
     /// `[size, dim]`.
     vectors: Vec<f32>,
-    /// `[dim, size]`.
-    by_dim: Vec<f32>,
     /// Half the squared length of each.
     half_squares: Vec<f32>,
 }
@@ -103,14 +102,14 @@ impl Residual {
     fn project(&self, latents: &[f32], latent_dim: usize) -> Vec<f32> {
         let Some(projections) = &self.projections else { return latents.to_vec() };
         let mut out = vec![0.0; latents.len() / latent_dim * self.dim];
-        multiply_windows(&mut out, Accum::Replace, latents, latent_dim, &projections.input, self.dim);
+        multiply_windows(&mut out, Accum::Replace, latents, latent_dim, &projections.input, self.dim, Workers::Pool);
         out
     }
 
     /// Adds what `[n, dim]` is among the latents.
     fn add_unprojected(&self, vectors: &[f32], latents: &mut [f32], latent_dim: usize) {
         match &self.projections {
-            Some(projections) => multiply_windows(latents, Accum::Add, vectors, self.dim, &projections.output, latent_dim),
+            Some(projections) => multiply_windows(latents, Accum::Add, vectors, self.dim, &projections.output, latent_dim, Workers::Pool),
             None => latents.iter_mut().zip(vectors).for_each(|(l, v)| *l += v),
         }
     }
@@ -119,14 +118,16 @@ impl Residual {
 impl Codebook {
     fn new(vectors: Vec<f32>, dim: usize) -> Self {
         let half_squares = vectors.chunks_exact(dim).map(|v| v.iter().map(|x| x * x).sum::<f32>() / 2.0).collect();
-        Self { by_dim: transposed(&vectors, dim), vectors, half_squares }
+        Self { vectors, half_squares }
     }
 
     /// The entry nearest to each of `[n, dim]`, the first of equally near ones.
     fn nearest(&self, vectors: &[f32], dim: usize) -> Vec<u32> {
         let size = self.half_squares.len();
         let mut products = vec![0.0; vectors.len() / dim * size];
-        multiply_windows(&mut products, Accum::Replace, vectors, dim, &self.by_dim, size);
+        let (n, entries) = (vectors.len() / dim, MatRef::from_row_major_slice(&self.vectors, size, dim));
+        let (out, frames) = (MatMut::from_row_major_slice_mut(&mut products, n, size), MatRef::from_row_major_slice(vectors, n, dim));
+        multiply(out, Accum::Replace, frames, entries.transpose(), Workers::Pool);
         let choose = |(products, vector): (&mut [f32], &[f32])| {
             products.iter_mut().zip(&self.half_squares).for_each(|(p, half)| *p = half - *p);
             let smallest = products.iter().copied().fold(f32::INFINITY, f32::min);

@@ -3,8 +3,9 @@
 use driftscope_numerics::activation::Activation;
 
 use super::config::Found;
-use super::conv::{Bias, Conv, Padding, Residual, Shape, Transposed};
+use super::conv::{Bias, Conv, Padding, Shape, Transposed};
 use super::lstm::Lstm;
+use super::residual::Residual;
 use super::stack::{Layer, Stack};
 use super::weights::Weights;
 use crate::codec::CodecError;

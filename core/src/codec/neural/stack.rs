@@ -4,13 +4,18 @@
 //! whatever is true of a whole is true of a stream. Layers at the rate of the sound work on short pieces, which stay in the caches;
 //! layers near the latents on all there is, because each piece costs them a reading of their weights.
 
+use std::ops::Range;
+
 use super::StageOutput;
-use super::conv::{Conv, Inside, Residual, Start, Transposed, Upsample};
+use super::conv::{Conv, Start, Transposed, Upsample};
 use super::lstm::{Cell, Lstm};
+use super::residual::Residual;
 use super::transformer::{Memory, Transformer};
 
-/// Values of a line that are worked on at once.
-const PIECE: usize = 1 << 17;
+/// Samples that go through light layers at once.
+const PIECE: usize = 1 << 12;
+/// Weights of a layer that are read again for each piece without being noticed.
+const LIGHT: usize = 1 << 19;
 
 /// One layer.
 #[derive(Debug)]
@@ -26,9 +31,8 @@ pub(in crate::codec) enum Layer {
 /// What a layer keeps of one stream, besides its line.
 #[derive(Clone, Debug)]
 enum State {
-    Conv(Start),
+    Start(Start),
     Line,
-    Residual(Inside),
     Transformer(Memory),
     Lstm(Vec<Cell>),
 }
@@ -87,21 +91,37 @@ impl Stack {
 
     /// More frames `[n, input]`; appends to `out` what comes of them.
     pub(super) fn push(&self, flow: &mut Flow, frames: &[f32], out: &mut Vec<f32>) {
-        self.pass(0, flow, frames, out);
+        let light = self.light();
+        let mut between = Vec::new();
+        let frames = if light.start == 0 {
+            frames
+        } else {
+            flow.lines[0].extend_from_slice(frames);
+            (0..light.start - 1).for_each(|i| self.step(i, flow, out));
+            let last = light.start - 1;
+            self.layers[last].1.push(&mut flow.states[last], &mut flow.lines[last], &mut between);
+            &between
+        };
+        let (channels, samples) = self.layers[..light.start].last().map_or((self.input, 1), |(_, layer)| {
+            let stretch: usize = self.layers[light.clone()].iter().map(|(_, layer)| layer.stretch()).product();
+            (layer.output(), stretch)
+        });
+        for piece in frames.chunks((PIECE / samples).max(1) * channels) {
+            flow.lines[light.start].extend_from_slice(piece);
+            light.clone().for_each(|i| self.step(i, flow, out));
+        }
+        (light.end..self.layers.len()).for_each(|i| self.step(i, flow, out));
     }
 
-    /// Pushes `frames` through layer `i` and all behind it, in pieces.
-    fn pass(&self, i: usize, flow: &mut Flow, frames: &[f32], out: &mut Vec<f32>) {
-        let Some((_, layer)) = self.layers.get(i) else {
-            out.extend_from_slice(frames);
-            return;
-        };
-        let _ = layer;
-        let _ = PIECE;
-        flow.lines[i].extend_from_slice(frames);
-        for i in i..self.layers.len() {
-            self.step(i, flow, out);
+    /// The layers at the end of the sound that have few weights; at least one.
+    fn light(&self) -> Range<usize> {
+        let is_light = |(_, layer): &(String, Layer)| layer.n_weights() <= LIGHT;
+        let n = self.layers.len();
+        let leading = self.layers.iter().take_while(|layer| is_light(layer)).count();
+        if self.input == 1 {
+            return 0..leading.max(1);
         }
+        n - self.layers.iter().rev().take_while(|layer| is_light(layer)).count().max(1)..n
     }
 
     fn step(&self, i: usize, flow: &mut Flow, out: &mut Vec<f32>) {
@@ -135,6 +155,25 @@ impl Stack {
 }
 
 impl Layer {
+    /// Output frames per input frame where these are more.
+    fn stretch(&self) -> usize {
+        match self {
+            Self::Transposed(layer) => layer.stride(),
+            Self::Upsample(layer) => layer.stride(),
+            _ => 1,
+        }
+    }
+
+    /// Weights that each push reads; of layers that are never light, many.
+    fn n_weights(&self) -> usize {
+        match self {
+            Self::Conv(layer) => layer.weight().len(),
+            Self::Transposed(layer) => layer.weight().len(),
+            Self::Residual(layer) => layer.n_weights(),
+            Self::Upsample(_) | Self::Transformer(_) | Self::Lstm(_) => usize::MAX,
+        }
+    }
+
     fn output(&self) -> usize {
         match self {
             Self::Conv(layer) => layer.output(),
@@ -148,8 +187,8 @@ impl Layer {
 
     fn start(&self, line: &mut Vec<f32>) -> State {
         match self {
-            Self::Conv(layer) => return State::Conv(layer.start(line)),
-            Self::Residual(layer) => return State::Residual(layer.start(line)),
+            Self::Conv(layer) => return State::Start(layer.start(line)),
+            Self::Residual(layer) => return State::Start(layer.start(line)),
             Self::Transformer(layer) => return State::Transformer(layer.start()),
             Self::Lstm(layer) => return State::Lstm(layer.start()),
             Self::Transposed(layer) => layer.start(line),
@@ -160,8 +199,8 @@ impl Layer {
 
     fn push(&self, state: &mut State, line: &mut Vec<f32>, out: &mut Vec<f32>) {
         match (self, state) {
-            (Self::Conv(layer), State::Conv(start)) => layer.push(start, line, out),
-            (Self::Residual(layer), State::Residual(inside)) => layer.push(inside, line, out),
+            (Self::Conv(layer), State::Start(start)) => layer.push(start, line, out),
+            (Self::Residual(layer), State::Start(start)) => layer.push(start, line, out),
             (Self::Transformer(layer), State::Transformer(memory)) => layer.push(memory, line, out),
             (Self::Lstm(layer), State::Lstm(cells)) => layer.push(cells, line, out),
             (Self::Transposed(layer), _) => layer.push(line, out),
@@ -172,8 +211,8 @@ impl Layer {
 
     fn finish(&self, state: &mut State, line: &mut Vec<f32>, out: &mut Vec<f32>) {
         match (self, state) {
-            (Self::Conv(layer), State::Conv(start)) => layer.finish(start, line, out),
-            (Self::Residual(layer), State::Residual(inside)) => layer.finish(inside, line, out),
+            (Self::Conv(layer), State::Start(start)) => layer.finish(start, line, out),
+            (Self::Residual(layer), State::Start(start)) => layer.finish(start, line, out),
             _ => {}
         }
     }

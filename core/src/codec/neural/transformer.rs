@@ -4,7 +4,8 @@
 //! are kept, and longer than it by the block of queries that is worked on: the oldest key is there for the first query of a block too.
 
 use driftscope_numerics::activation::{Activation, activate, layer_norm, softmax};
-use driftscope_numerics::linear::{Accum, MatMut, MatRef, multiply_small_f32, multiply_windows};
+use driftscope_numerics::linear::{Accum, MatMut, MatRef};
+use driftscope_numerics::windows::{Workers, multiply, multiply_windows};
 use rayon::prelude::*;
 
 use super::config::Found;
@@ -146,15 +147,15 @@ impl Transformer {
         work.wide.resize(n * feedforward, 0.0);
         for (layer, window) in self.layers.iter().zip(layers) {
             layer_norm(&mut work.normed, x, &layer.attention_norm[0], &layer.attention_norm[1], norm_epsilon);
-            multiply_windows(&mut work.qkv, Accum::Replace, &work.normed, dim, &layer.qkv, 3 * dim);
+            multiply_windows(&mut work.qkv, Accum::Replace, &work.normed, dim, &layer.qkv, 3 * dim, Workers::Pool);
             self.turn(&mut work.qkv, &work.turns);
             window.push(&work.qkv, dim, context);
             self.attend(window, work);
-            multiply_windows(x, Accum::Add, &work.mixed, dim, &layer.out, dim);
+            multiply_windows(x, Accum::Add, &work.mixed, dim, &layer.out, dim, Workers::Pool);
             layer_norm(&mut work.normed, x, &layer.feedforward_norm[0], &layer.feedforward_norm[1], norm_epsilon);
-            multiply_windows(&mut work.wide, Accum::Replace, &work.normed, dim, &layer.up, feedforward);
+            multiply_windows(&mut work.wide, Accum::Replace, &work.normed, dim, &layer.up, feedforward, Workers::Pool);
             activate(&mut work.wide, &[], gelu);
-            multiply_windows(x, Accum::Add, &work.wide, feedforward, &layer.down, dim);
+            multiply_windows(x, Accum::Add, &work.wide, feedforward, &layer.down, dim, Workers::Pool);
         }
         *position += n;
     }
@@ -187,7 +188,7 @@ impl Transformer {
         for head in (0..dim).step_by(head_dim) {
             let scores = MatMut::from_row_major_slice_mut(&mut work.scores, n, n_keys);
             let (query, key) = (queries.subcols(head, head_dim), keys.subcols(head, head_dim));
-            multiply_small_f32(scores, Accum::Replace, query, key.transpose(), 1.0);
+            multiply(scores, Accum::Replace, query, key.transpose(), Workers::Pool);
             let weigh = |(i, scores): (usize, &mut [f32])| {
                 let last = n_keys - n + i;
                 let first = (last + 1).saturating_sub(context);
@@ -201,7 +202,7 @@ impl Transformer {
                 work.scores.par_chunks_exact_mut(n_keys).enumerate().with_min_len(16).for_each(weigh);
             }
             let scores = MatRef::from_row_major_slice(&work.scores, n, n_keys);
-            multiply_small_f32(mixed.as_mut().subcols_mut(head, head_dim), Accum::Replace, scores, values.subcols(head, head_dim), 1.0);
+            multiply(mixed.as_mut().subcols_mut(head, head_dim), Accum::Replace, scores, values.subcols(head, head_dim), Workers::Pool);
         }
     }
 }
