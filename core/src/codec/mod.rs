@@ -9,6 +9,7 @@ mod encodec;
 mod kind;
 mod mimi;
 mod neural;
+mod recording;
 mod stream;
 
 use std::ops::Range;
@@ -22,6 +23,7 @@ use crate::latents::{CodecTag, Latents};
 pub use demo::DemoCodec;
 pub use kind::{CodecKind, CodecOptions, EncodecFrames, EndPadding, Gelu, Tap};
 pub use neural::{NeuralCodec, StageOutput};
+pub use recording::{Recording, RecordingError};
 pub use stream::{DecodeStream, EncodeStream};
 
 /// Any codec that can be opened.

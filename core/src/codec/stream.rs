@@ -1,13 +1,12 @@
 //! Coding as sound or latents arrive.
 //!
 //! A stream gives the frames or samples that are complete, and the rest when it is finished: together exactly what the whole gives at
-//! once, however it is cut. The demo codec's phases are found for a whole excerpt, so its streams collect and work when finished.
+//! once, however it is cut. The demo codec's phases are found for a whole excerpt, so decoding with it collects and works when finished.
 
 use std::sync::Arc;
 
 use super::neural::{Decoding, Encoding};
-use super::{CodecError, DemoCodec};
-use crate::audio::AudioClip;
+use super::{CodecError, DemoCodec, demo};
 use crate::job::Cancel;
 use crate::latents::Latents;
 
@@ -17,13 +16,13 @@ pub struct EncodeStream(Encoder);
 
 #[derive(Debug)]
 enum Encoder {
-    Demo(Arc<DemoCodec>, Vec<f32>),
+    Demo(Box<demo::Encoding>),
     Neural(Box<Encoding>),
 }
 
 impl EncodeStream {
     pub(super) fn demo(codec: Arc<DemoCodec>) -> Self {
-        Self(Encoder::Demo(codec, Vec::new()))
+        Self(Encoder::Demo(Box::new(demo::Encoding::new(codec))))
     }
 
     pub(super) fn neural(encoding: Encoding) -> Self {
@@ -33,10 +32,7 @@ impl EncodeStream {
     /// More samples at the codec's rate; gives the frames `[n, dim]` that are complete with them, possibly none.
     pub fn push(&mut self, samples: &[f32]) -> Result<Vec<f32>, CodecError> {
         match &mut self.0 {
-            Encoder::Demo(_, collected) => {
-                collected.extend_from_slice(samples);
-                Ok(Vec::new())
-            }
+            Encoder::Demo(encoding) => encoding.push(samples),
             Encoder::Neural(encoding) => encoding.push(samples),
         }
     }
@@ -44,10 +40,7 @@ impl EncodeStream {
     /// The frames that are left, the last one filled up.
     pub fn finish(self) -> Result<Vec<f32>, CodecError> {
         match self.0 {
-            Encoder::Demo(codec, samples) => {
-                let clip = AudioClip { samples, sample_rate_hz: codec.sample_rate_hz() };
-                Ok(codec.encode(&clip)?.values)
-            }
+            Encoder::Demo(encoding) => encoding.finish(),
             Encoder::Neural(encoding) => encoding.finish(),
         }
     }
