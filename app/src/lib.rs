@@ -7,4 +7,5 @@ pub mod cli;
 pub mod demo;
 pub(crate) mod open;
 pub mod report;
+pub(crate) mod weights;
 pub mod window;

@@ -1,13 +1,17 @@
 //! `encode`: audio to a latents store, file by file, so that it can be stopped and resumed and one bad file costs only itself.
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use driftscope_core::audio::{self, AudioClip};
-use driftscope_core::codec::Codec;
-use driftscope_core::latents::{AudioFile, Latents, Split, Store, StoreError, StoreWriter, Utterance, ZarrVersion, scan_audio};
-use rayon::prelude::*;
+use driftscope_core::codec::{Codec, Recording, RecordingError};
+use driftscope_core::job::{Cancel, Progress};
+use driftscope_core::latents::{AudioFile, Split, Store, StoreError, StoreWriter, Utterance, ZarrVersion, scan_audio};
 use serde_json::json;
 
 use super::input::CodecArgs;
@@ -41,8 +45,8 @@ pub(super) struct Args {
 /// As the peer's.
 const DEFAULT_EVAL_SHARE: f64 = 0.22;
 
-/// Files encoded at once: enough for every thread, few enough that stopping is prompt.
-const BATCH: usize = 16;
+/// Encoded utterances that wait to be written.
+const WAITING: usize = 4;
 
 /// What became of the files.
 #[derive(Default)]
@@ -70,8 +74,9 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let mut tally = Tally::default();
     let stopped = encode_all(&files, &codec, &mut writer, &mut tally, session);
     // Whatever ended the encoding, what is written gets its index, so that the store opens and can be continued.
-    writer.finish()?;
+    let finished = writer.finish();
     stopped?;
+    finished?;
     if tally.encoded + tally.kept == 0 {
         bail!("none of {} files could be encoded; the first: {}", files.len(), tally.problems.first().map_or("", String::as_str));
     }
@@ -103,68 +108,126 @@ fn unique(files: &[AudioFile]) -> anyhow::Result<()> {
     }
 }
 
+/// Encodes what is not in the store yet, a file on each thread, and writes it as it comes.
 fn encode_all(files: &[AudioFile], codec: &Codec, writer: &mut StoreWriter, tally: &mut Tally, session: &Session) -> anyhow::Result<()> {
-    let progress = session.console.progress();
-    let todo: Vec<&AudioFile> = files.iter().filter(|f| writer.existing(&f.utterance_id).is_none()).collect();
+    let ids: Vec<&str> = files.iter().map(|f| f.utterance_id.as_str()).collect();
+    let is_there = writer.existing_among(&ids);
+    let todo: Vec<&AudioFile> = files.iter().zip(&is_there).filter(|(_, there)| !**there).map(|(file, _)| file).collect();
     tally.kept = files.len() - todo.len();
-    let mut done = tally.kept as u64;
-    for batch in todo.chunks(BATCH) {
-        session
-            .cancel
-            .check()
-            .with_context(|| format!("{done} of {} files are in the store; the same command goes on from there", files.len()))?;
-        let encoded: Vec<_> = batch.par_iter().map(|file| encode_one(file, codec)).collect();
-        for (file, outcome) in batch.iter().zip(encoded) {
-            done += 1;
-            let written = match outcome {
-                Ok((utterance, latents, energy)) => match writer.write(&utterance, &latents, &energy) {
-                    Ok(()) => Ok(utterance.duration_sec),
-                    // The next file would meet the same disk.
-                    Err(error @ StoreError::Io { .. }) => return Err(error.into()),
-                    Err(error) => Err(error.into()),
-                },
-                Err(error) => Err(error),
-            };
-            match written {
-                Ok(seconds) => {
-                    tally.encoded += 1;
-                    tally.seconds += seconds;
+    let meter = Meter::new(session.console.progress(), todo.len());
+    // Ends the encoding where the user or the writing does.
+    let (stop, asked) = (Cancel::default(), session.cancel.clone());
+    let next = AtomicUsize::new(0);
+    let (sender, encoded) = mpsc::sync_channel(WAITING);
+    let encode = |sender: mpsc::SyncSender<_>| {
+        while let Some(file) = todo.get(next.fetch_add(1, Relaxed)) {
+            let outcome = codec.encode_file(&file.path, &stop, |seconds| {
+                meter.heard(seconds);
+                if asked.check().is_err() {
+                    stop.cancel();
                 }
-                Err(error) => {
-                    let problem = super::sentence(&error);
-                    session.console.warning(&format!("skipped {}: {problem}", file.utterance_id));
-                    tally.problems.push(problem);
-                }
+            });
+            if sender.send((*file, outcome)).is_err() || asked.check().is_err() {
+                return;
             }
         }
-        progress.report("encode", done, Some(files.len() as u64), "");
+    };
+    // Threads of their own: on those that the codec and the store share their work out to, a file that waits to be written would hold
+    // up the writing.
+    let n_threads = thread::available_parallelism().map_or(1, NonZero::get).min(todo.len());
+    let written = thread::scope(|scope| {
+        let encode = &encode;
+        for index in 0..n_threads {
+            let sender = sender.clone();
+            thread::Builder::new().name(format!("encode {index}")).spawn_scoped(scope, move || encode(sender))?;
+        }
+        drop(sender);
+        let written = encoded.into_iter().try_for_each(|(file, outcome)| write_one(file, outcome, writer, tally, &meter, session));
+        stop.cancel();
+        written
+    });
+    writer.order(&ids);
+    written?;
+    let n_done = tally.kept + tally.encoded;
+    session
+        .cancel
+        .check()
+        .with_context(|| format!("{n_done} of {} files are in the store; the same command goes on from there", files.len()))
+}
+
+/// One encoded file into the store. What is wrong with it costs it alone; an error is one that the next file would meet too.
+fn write_one(
+    file: &AudioFile,
+    outcome: Result<Recording, RecordingError>,
+    writer: &mut StoreWriter,
+    tally: &mut Tally,
+    meter: &Meter,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let written = match outcome {
+        Ok(recording) => {
+            let utterance = Utterance {
+                id: file.utterance_id.clone(),
+                speaker: file.speaker.clone(),
+                n_frames: recording.latents.n_frames(),
+                duration_sec: recording.duration_sec,
+                audio_path: Some(std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone())),
+            };
+            match writer.write(&utterance, &recording.latents, &recording.energy) {
+                Ok(()) => Ok(recording.duration_sec),
+                Err(error @ StoreError::Io { .. }) => {
+                    let n_done = tally.kept + tally.encoded;
+                    return Err(error).context(format!("{n_done} utterances are in the store; the same command goes on from there"));
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+        Err(RecordingError::Cancelled(_)) => return Ok(()),
+        Err(error) => Err(anyhow::Error::from(error)),
+    };
+    meter.file_done();
+    match written {
+        Ok(seconds) => {
+            tally.encoded += 1;
+            tally.seconds += seconds;
+        }
+        Err(error) => {
+            let problem = super::sentence(&error);
+            session.console.warning(&format!("skipped {}: {problem}", file.utterance_id));
+            tally.problems.push(problem);
+        }
     }
     Ok(())
 }
 
-fn encode_one(file: &AudioFile, codec: &Codec) -> anyhow::Result<(Utterance, Latents, Vec<f32>)> {
-    let clip = audio::resample(&audio::read(&file.path)?, codec.sample_rate_hz())?;
-    let latents = codec.encode(&clip).with_context(|| file.path.display().to_string())?;
-    let energy = frame_rms(&clip, codec.hop_samples(), latents.n_frames());
-    let utterance = Utterance {
-        id: file.utterance_id.clone(),
-        speaker: file.speaker.clone(),
-        n_frames: latents.n_frames(),
-        duration_sec: clip.duration_sec(),
-        audio_path: Some(std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone())),
-    };
-    Ok((utterance, latents, energy))
+/// How far the files are, and how fast: seconds of sound in a second, over all threads.
+struct Meter {
+    progress: Progress,
+    began: Instant,
+    n_files: u64,
+    n_done: AtomicU64,
+    milliseconds: AtomicU64,
 }
 
-/// RMS of each hop, the last one padded with zeros, `[n_frames]` (the peer's definition).
-fn frame_rms(clip: &AudioClip, hop_samples: usize, n_frames: usize) -> Vec<f32> {
-    let rms = |frame: usize| {
-        let start = (frame * hop_samples).min(clip.samples.len());
-        let end = (start + hop_samples).min(clip.samples.len());
-        let sum: f64 = clip.samples[start..end].iter().map(|s| f64::from(*s).powi(2)).sum();
-        (sum / hop_samples as f64).sqrt() as f32
-    };
-    (0..n_frames).map(rms).collect()
+impl Meter {
+    fn new(progress: Progress, n_files: usize) -> Self {
+        Self { progress, began: Instant::now(), n_files: n_files as u64, n_done: AtomicU64::new(0), milliseconds: AtomicU64::new(0) }
+    }
+
+    fn heard(&self, seconds: f64) {
+        self.milliseconds.fetch_add((seconds * 1e3) as u64, Relaxed);
+        self.report();
+    }
+
+    fn file_done(&self) {
+        self.n_done.fetch_add(1, Relaxed);
+        self.report();
+    }
+
+    fn report(&self) {
+        let rate = self.milliseconds.load(Relaxed) as f64 / 1e3 / self.began.elapsed().as_secs_f64().max(1e-3);
+        self.progress.report("encode", self.n_done.load(Relaxed), Some(self.n_files), format!("{rate:.0} × real time"));
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -216,21 +279,11 @@ fn split(args: &Args, before: Option<Split>, session: &Session) -> anyhow::Resul
         let eval_speakers: BTreeSet<String> = args.eval_speakers.iter().cloned().collect();
         (Split { train_speakers: speakers.difference(&eval_speakers).cloned().collect(), eval_speakers }, "written".to_owned())
     };
-    if done != "kept" {
-        let utterances: Vec<(String, String)> = store.utterances().iter().map(|u| (u.id.clone(), u.speaker.clone())).collect();
+    let utterances: Vec<(String, String)> = store.utterances().iter().map(|u| (u.id.clone(), u.speaker.clone())).collect();
+    // Also a split that is kept names new utterances of its speakers.
+    if done != "kept" || !split.lists(&folder, &utterances) {
         split.write(&folder, &utterances, session.seed)?;
     }
     let (n_train, n_eval) = (split.train_speakers.len(), split.eval_speakers.len());
     Ok(format!("{}: {done}; {n_train} speakers to train on, {n_eval} to evaluate on\n", folder.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn energy_is_the_rms_of_each_hop() {
-        let clip = AudioClip { samples: vec![0.5, -0.5, 0.5, 0.5, 1.0], sample_rate_hz: 4 };
-        assert_eq!(frame_rms(&clip, 4, 2), [0.5, 0.5]);
-    }
 }

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod encode;
 mod evaluate;
+mod fetch;
 mod fit;
 mod inject;
 mod input;
@@ -94,6 +95,7 @@ impl From<DeviceArg> for DeviceChoice {
 enum Command {
     Demo(demo::Args),
     Doctor(doctor::Args),
+    Fetch(fetch::Args),
     Encode(encode::Args),
     Decode(decode::Args),
     Roundtrip(roundtrip::Args),
@@ -112,6 +114,7 @@ impl Command {
         let arg = match self {
             Self::Demo(args) => &args.json,
             Self::Doctor(args) => &args.json,
+            Self::Fetch(args) => &args.json,
             Self::Encode(args) => &args.json,
             Self::Decode(args) => &args.json,
             Self::Roundtrip(args) => &args.json,
@@ -129,7 +132,7 @@ impl Command {
     /// Name and arguments for the registry; `None` for commands that only look.
     fn recorded(&self) -> Option<(&'static str, serde_json::Value)> {
         Some(match self {
-            Self::Doctor(_) | Self::Runs(_) | Self::Decode(_) | Self::PackDemo(_) => return None,
+            Self::Doctor(_) | Self::Fetch(_) | Self::Runs(_) | Self::Decode(_) | Self::PackDemo(_) => return None,
             Self::Demo(args) => ("demo", json!(args)),
             Self::Encode(args) => ("encode", json!(args)),
             Self::Roundtrip(args) => ("roundtrip", json!(args)),
@@ -145,6 +148,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args, session),
             Self::Doctor(args) => doctor::run(args, session),
+            Self::Fetch(args) => fetch::run(args, session),
             Self::Encode(args) => encode::run(args, session),
             Self::Decode(args) => decode::run(args, session),
             Self::Roundtrip(args) => roundtrip::run(args, session),

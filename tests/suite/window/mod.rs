@@ -58,6 +58,11 @@ fn material(ctx: &JobCtx) -> Material {
     }
 }
 
+pub(crate) fn toy_session() -> Arc<Session> {
+    let ctx = ctx();
+    Arc::new(Session::prepare(&ctx, material(&ctx)).unwrap())
+}
+
 fn worker() -> Worker {
     Worker::start(ctx(), Box::new(|ctx| Ok(material(ctx))), || {}).unwrap()
 }
