@@ -20,18 +20,25 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::{cli, shared};
 
-/// Cases of a format in an ordinary run.
+/// Cases of a file in an ordinary run.
 const N_CASES: u64 = 250;
+
+/// Of each of a store's many files, the whole store being read in every case.
+const N_STORE_CASES: u64 = 40;
 
 /// No file of a few kilobytes may keep anybody waiting for this long.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Calls `check` with one changed copy of `whole` after another; parts of `other` are mixed in. A panic names its seed and keeps the bytes.
 fn mutate(format: &str, whole: &[u8], other: &[u8], check: impl Fn(&[u8])) {
+    mutate_times(N_CASES, format, whole, other, check);
+}
+
+fn mutate_times(n_cases: u64, format: &str, whole: &[u8], other: &[u8], check: impl Fn(&[u8])) {
     let seconds = std::env::var("DRIFTSCOPE_MUTATE_SECONDS").ok().and_then(|s| s.parse().ok()).map(Duration::from_secs);
     let began = Instant::now();
     for seed in 0.. {
-        if seed >= N_CASES && seconds.is_none_or(|seconds| began.elapsed() > seconds) {
+        if seed >= n_cases && seconds.is_none_or(|seconds| began.elapsed() > seconds) {
             break;
         }
         let bytes = mutated(whole, other, &mut StdRng::seed_from_u64(seed));
@@ -120,7 +127,7 @@ fn stores() {
         for file in files_below(folder.path()).into_iter().filter(|f| !f.to_string_lossy().contains("8-1")) {
             let whole = fs::read(&file).unwrap();
             let name = format!("{version:?} {}", file.file_name().unwrap().to_string_lossy());
-            mutate(&name, &whole, br#"{"shape":[1e9,null],"chunks":[0,-1],"node_type":"group"}"#, |bytes| {
+            mutate_times(N_STORE_CASES, &name, &whole, br#"{"shape":[1e9,null],"chunks":[0,-1],"node_type":"group"}"#, |bytes| {
                 fs::write(&file, bytes).unwrap();
                 match Store::open(&path) {
                     Ok(store) => {
