@@ -85,7 +85,8 @@ fn wrong_usage_is_two_and_help_is_zero() {
     }
     let help = driftscope(folder.path(), &["--help"]);
     assert_eq!((help.code, help.err.as_str()), (0, ""));
-    for command in ["doctor", "demo", "encode", "decode", "roundtrip", "fit", "evaluate", "inject", "rollout", "synth", "runs"] {
+    for command in ["doctor", "demo", "encode", "decode", "roundtrip", "perceive", "fit", "evaluate", "inject", "rollout", "synth", "runs"]
+    {
         assert!(help.out.contains(&format!("  {command} ")), "{command} is missing in\n{}", help.out);
     }
 }
@@ -354,6 +355,15 @@ fn audio_becomes_a_store_and_sound_again() {
     let got = driftscope(folder.path(), &["roundtrip", text(&audio.join("11")), "--json", "-"]);
     let measured: Value = serde_json::from_str(&got.out).unwrap();
     assert!(measured["mean"]["mel_distance"].as_f64().unwrap() > 0.0 && measured["mean"]["si_sdr_db"].is_number());
+
+    let sounds = [out.join("GT.wav"), out.join("B_slow_a0.75.wav")];
+    let perceive = ["perceive", "--reference", text(&sounds[0]), "--degraded", text(&sounds[1])];
+    let got = driftscope(folder.path(), &[&perceive[..], &["--json", "-"]].concat());
+    let measured: Value = serde_json::from_str(&got.out).unwrap();
+    assert!(measured["measures"]["mel_distance"]["value"].as_f64().unwrap() > 0.0, "{}", got.out);
+    assert!(measured["measures"]["stoi"]["definition"].as_str().unwrap().contains("third of an octave"));
+    let got = driftscope(folder.path(), &perceive);
+    assert!(got.code == 0 && got.out.contains("mel distance") && got.out.contains("MR-STFT"), "{}", got.out);
 }
 
 #[test]

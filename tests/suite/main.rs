@@ -10,6 +10,7 @@ mod damaged_stores;
 mod demo;
 mod diagnostics;
 mod figures;
+mod perceive;
 mod playback;
 mod predictors;
 mod represent;

@@ -15,6 +15,7 @@ mod inject;
 mod input;
 mod output;
 mod pack;
+mod perceive;
 mod rollout;
 mod roundtrip;
 mod runs;
@@ -97,6 +98,7 @@ enum Command {
     Encode(encode::Args),
     Decode(decode::Args),
     Roundtrip(roundtrip::Args),
+    Perceive(perceive::Args),
     Fit(fit::Args),
     Evaluate(evaluate::Args),
     Inject(inject::Args),
@@ -115,6 +117,7 @@ impl Command {
             Self::Encode(args) => &args.json,
             Self::Decode(args) => &args.json,
             Self::Roundtrip(args) => &args.json,
+            Self::Perceive(args) => &args.json,
             Self::Fit(args) => &args.json,
             Self::Evaluate(args) => &args.json,
             Self::Inject(args) => &args.json,
@@ -129,7 +132,7 @@ impl Command {
     /// Name and arguments for the registry; `None` for commands that only look.
     fn recorded(&self) -> Option<(&'static str, serde_json::Value)> {
         Some(match self {
-            Self::Doctor(_) | Self::Runs(_) | Self::Decode(_) | Self::PackDemo(_) => return None,
+            Self::Doctor(_) | Self::Runs(_) | Self::Decode(_) | Self::Perceive(_) | Self::PackDemo(_) => return None,
             Self::Demo(args) => ("demo", json!(args)),
             Self::Encode(args) => ("encode", json!(args)),
             Self::Roundtrip(args) => ("roundtrip", json!(args)),
@@ -148,6 +151,7 @@ impl Command {
             Self::Encode(args) => encode::run(args, session),
             Self::Decode(args) => decode::run(args, session),
             Self::Roundtrip(args) => roundtrip::run(args, session),
+            Self::Perceive(args) => perceive::run(args, session),
             Self::Fit(args) => fit::run(args, session),
             Self::Evaluate(args) => evaluate::run(args, session),
             Self::Inject(args) => inject::run(args, session),
