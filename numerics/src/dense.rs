@@ -2,13 +2,14 @@
 //!
 //! A general matrix product packs its operands anew in every call and divides its work for large squares. A predictor's weights
 //! stay the same for thousands of calls, of which some have one row and are bound by memory, others hundreds and are bound by
-//! arithmetic. Packed in panels of a few vectors' columns, `[panel][input][column]`, they are one contiguous stream for either.
-//! Each panel is one thread's at a time, and a row's sums are taken in the same order whatever other rows are there: the same
+//! arithmetic. Packed in the order in which they are gone through, they are one contiguous stream for either: panels of a few
+//! vectors' columns in groups, a group's panels side by side over some hundred inputs, then over the next.
+//! Each group is one thread's at a time, and a row's sums are taken in the same order whatever other rows are there: the same
 //! inputs give the same bytes in any batch and on any number of threads.
 #![expect(clippy::inline_always, reason = "vector instructions reach only what is inlined")]
 
-use faer::MatMut;
 use faer::reborrow::ReborrowMut;
+use faer::{Mat, MatMut};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -42,9 +43,10 @@ pub struct Dense {
     activation: Activation,
     /// Columns of a panel.
     width: usize,
-    /// `[panel][n_in][width]`, zeros beyond the last column.
-    panels: Vec<f32>,
-    /// `[panels × width]`, zeros beyond the last column.
+    /// A group in each column, which begins with a cache line: `[blocks of inputs][panels][inputs of the block][width]`; zeros beyond
+    /// the last column of the weights.
+    groups: Mat<f32>,
+    /// `[groups × panels × width]`, zeros beyond the last column.
     bias: Vec<f32>,
 }
 
@@ -54,17 +56,25 @@ impl Dense {
         let n_out = bias.len();
         let n_in = weights.len() / n_out.max(1);
         let width = ACROSS * Arch::new().dispatch(Lanes);
-        let n_panels = n_out.div_ceil(width);
-        let mut panels = vec![0.0; n_panels * n_in * width];
-        for (panel, packed) in panels.chunks_exact_mut((n_in * width).max(1)).enumerate() {
-            let (start, end) = (panel * width, n_out.min((panel + 1) * width));
-            for (row, packed) in weights.chunks_exact(n_out).zip(packed.chunks_exact_mut(width)) {
-                packed[..end - start].copy_from_slice(&row[start..end]);
+        let columns = GROUP * width;
+        let n_groups = n_out.div_ceil(columns);
+        let mut groups = Mat::zeros(n_in * columns, n_groups);
+        for group in 0..n_groups {
+            let blocks = groups.col_as_slice_mut(group).chunks_mut(DEPTH * columns).zip(weights.chunks(DEPTH * n_out));
+            for (block, rows) in blocks {
+                let depth = block.len() / columns;
+                for (panel, packed) in block.chunks_exact_mut(depth * width).enumerate() {
+                    let start = n_out.min(group * columns + panel * width);
+                    let end = n_out.min(start + width);
+                    for (row, packed) in rows.chunks_exact(n_out).zip(packed.chunks_exact_mut(width)) {
+                        packed[..end - start].copy_from_slice(&row[start..end]);
+                    }
+                }
             }
         }
         let mut padded = bias.to_vec();
-        padded.resize(n_panels * width, 0.0);
-        Self { n_in, n_out, activation, width, panels, bias: padded }
+        padded.resize(n_groups * columns, 0.0);
+        Self { n_in, n_out, activation, width, groups, bias: padded }
     }
 
     /// Inputs of a row.
@@ -88,12 +98,14 @@ impl Dense {
             return;
         }
         let columns = GROUP * self.width;
-        let out = MatMut::from_row_major_slice_mut(out, n, self.n_out);
+        let mut out = MatMut::from_row_major_slice_mut(out, n, self.n_out);
         let task = |(group, out): (usize, MatMut<'_, f32>)| {
-            Arch::new().dispatch(Task { layer: self, rows, first: group * GROUP, out });
+            Arch::new().dispatch(Task { layer: self, rows, group, out });
         };
         if n * self.n_in * self.n_out < PARALLEL_FROM {
-            task((0, out));
+            for (group, start) in (0..self.n_out).step_by(columns).enumerate() {
+                task((group, out.rb_mut().subcols_mut(start, columns.min(self.n_out - start))));
+            }
         } else {
             out.par_col_chunks_mut(columns).enumerate().for_each(task);
         }
@@ -114,9 +126,8 @@ impl WithSimd for Lanes {
 struct Task<'a> {
     layer: &'a Dense,
     rows: &'a [f32],
-    /// First panel.
-    first: usize,
-    /// Their columns of the output.
+    group: usize,
+    /// Its columns of the output.
     out: MatMut<'a, f32>,
 }
 
@@ -139,10 +150,6 @@ impl WithSimd for Task<'_> {
                     5 => self.tile::<S, 5>(simd, start, from),
                     6 => self.tile::<S, 6>(simd, start, from),
                     7 => self.tile::<S, 7>(simd, start, from),
-                    8 => self.tile::<S, 8>(simd, start, from),
-                    9 => self.tile::<S, 9>(simd, start, from),
-                    10 => self.tile::<S, 10>(simd, start, from),
-                    11 => self.tile::<S, 11>(simd, start, from),
                     _ => self.tile::<S, DOWN>(simd, start, from),
                 }
             }
@@ -158,12 +165,13 @@ impl Task<'_> {
         let depth = DEPTH.min(n_in - start);
         let is_last = start + depth == n_in;
         let rows: [&[f32]; R] = std::array::from_fn(|r| &self.rows[(from + r) * n_in + start..][..depth]);
+        let block = &self.layer.groups.col_as_slice(self.group)[start * GROUP * width..];
         for panel in 0..self.out.ncols().div_ceil(width) {
             let column = panel * width;
             let n_columns = width.min(self.out.ncols() - column);
-            let packed = &self.layer.panels[((self.first + panel) * n_in + start) * width..][..depth * width];
+            let packed = &block[panel * depth * width..][..depth * width];
             let sums = products::<S, R>(simd, rows, packed);
-            let bias = &self.layer.bias[(self.first + panel) * width..][..width];
+            let bias = &self.layer.bias[(self.group * GROUP + panel) * width..][..width];
             for (r, sums) in sums.iter().enumerate() {
                 let mut out = self.out.rb_mut().row_mut(from + r);
                 let out = out.rb_mut().subcols_mut(column, n_columns);
@@ -234,7 +242,10 @@ mod tests {
                         let sum = (sum + f64::from(bias[j])) as f32;
                         let want = if activation == Activation::Gelu { gelu(sum) } else { sum };
                         let got = out[r * n_out + j];
-                        assert!((got - want).abs() < 2e-6 * (n_in as f32).sqrt().max(4.0), "{n}×{n_in}×{n_out} {activation:?} [{r}, {j}]: {got} for {want}");
+                        assert!(
+                            (got - want).abs() < 2e-6 * (n_in as f32).sqrt().max(4.0),
+                            "{n}×{n_in}×{n_out} {activation:?} [{r}, {j}]: {got} for {want}"
+                        );
                     }
                     let mut alone = vec![f32::NAN; n_out];
                     layer.forward(&rows[r * n_in..(r + 1) * n_in], &mut alone);
