@@ -17,12 +17,12 @@ const Q: [f32; 12] = [
     5.885_016_4e-5,
     -9.410_971e-6,
     9.396_687e-7,
-    -5.757_003_6e-8,
+    -5.757_003_8e-8,
     1.972_577_7e-9,
     -2.887_248_8e-11,
 ];
 /// 1/√(2π).
-const FRAC_1_SQRT_2PI: f32 = 0.398_942_28;
+const FRAC_1_SQRT_2PI: f32 = 0.398_942_3;
 /// Where Φ(−u) has long been 0 in f32.
 const BEYOND: f32 = 14.0;
 
@@ -68,7 +68,7 @@ pub fn exp(x: f32) -> f32 {
     let f = (inside - n * LN2_HIGH) - n * LN2_LOW;
     // e^f on ±ln 2/2: Taylor's first terms with the last ones adjusted (Cephes expf).
     let mut p = 1.987_569_1e-4;
-    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
         p = p * f + c;
     }
     let e = p * f * f + f + 1.0;
