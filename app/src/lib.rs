@@ -4,7 +4,9 @@
 
 pub mod battery;
 pub mod cli;
+pub(crate) mod corpus;
 pub mod demo;
 pub(crate) mod open;
 pub mod report;
+pub(crate) mod weights;
 pub mod window;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use driftscope_core::audio::{self, AudioClip};
-use driftscope_core::codec::Codec;
 use driftscope_core::context::{Corpus, Pairs, Side, Slice};
 use driftscope_core::job::JobCtx;
 use driftscope_core::latents::{CodecTag, Store};
 use driftscope_core::predict::{Baselines, Predictor, PredictorConfig, PredictorKind, fit_predictor};
 
+use crate::weights;
 use crate::window::session::Material;
 
 /// A store with the predictors named, or those found beside it; with none, a ridge is fitted on the spot.
@@ -27,7 +27,7 @@ pub(crate) fn material(store: &Store, checkpoints: &[PathBuf], job: &JobCtx) -> 
     }
     let first = predictors.iter().find(|p| p.info.horizon == 1).context("no predictor with horizon 1")?;
     let baselines = baselines(&corpus, first);
-    let codec = Codec::embedded().ok().filter(|codec| store.codec() == Some(&codec.tag()));
+    let codec = store.codec().and_then(weights::codec_of);
     let name = store.path().parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     Ok(Material {
         name,

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -16,9 +17,11 @@ use driftscope_core::job::JobCtx;
 use driftscope_core::latents::Latents;
 use driftscope_core::predict::{Baselines, Predictor};
 use driftscope_core::rollout::{Rollout, RolloutConfig, Schedule, Segment, SegmentConfig, rollout, sample_segments};
+use driftscope_numerics::elementwise::sum_of_squares;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
@@ -60,6 +63,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "injection, D {DIM}, W {WINDOW}, hidden {HIDDEN}, {COMPONENTS} components, {UTTERANCES} utterances × {SEGMENTS} segments × 4 modes × {STEPS} steps"
     );
     println!("driftscope        {seconds:8.3} s (best of {REPEATS})");
+    live(&segments[..1], |segments, schedules| {
+        rollout(&ctx, &corpus, &predictor, &baselines, segments, schedules, &RolloutConfig::default()).map(|_| ())
+    })?;
     let Some(python) = std::env::var_os("DRIFTSCOPE_PYTHON") else {
         println!("not compared: set DRIFTSCOPE_PYTHON to a Python that has torch");
         return Ok(());
@@ -80,6 +86,38 @@ fn main() -> Result<(), Box<dyn Error>> {
             difference(&outcome, &theirs[key]["modes"])
         );
     }
+    Ok(())
+}
+
+/// One start in five modes, as the window rolls it while a slider moves, against reading the weights once a step and nothing else.
+fn live<E>(start: &[Segment], run: impl Fn(&[Segment], &[Schedule]) -> Result<(), E>) -> Result<(), E> {
+    let mut schedules = Schedule::standard(STEPS);
+    schedules.push(Schedule::inject_after("painted", &[6, 11], STEPS));
+    let best = |work: &dyn Fn() -> Result<(), E>| -> Result<f64, E> {
+        let mut least = f64::INFINITY;
+        for _ in 0..10 * REPEATS {
+            let begin = Instant::now();
+            work()?;
+            least = least.min(begin.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(least)
+    };
+    let rolled = best(&|| run(start, &schedules))?;
+    let weights = vec![1.0_f32; HIDDEN * (WINDOW * DIM + HIDDEN + COMPONENTS * (2 * DIM + 1))];
+    let part = weights.len().div_ceil(8 * rayon::current_num_threads());
+    let read = best(&|| {
+        for _ in 0..STEPS {
+            black_box(weights.par_chunks(part).map(sum_of_squares).sum::<f64>());
+        }
+        Ok(())
+    })?;
+    let megabytes = weights.len() as f64 * 4e-6;
+    println!(
+        "live, 1 start × 5 modes × {STEPS} steps: {rolled:.1} ms; reading {megabytes:.1} MB of weights once a step {:.1} ms ({:.1} GB/s): {:.2} times that",
+        read,
+        megabytes * STEPS as f64 / read,
+        rolled / read
+    );
     Ok(())
 }
 

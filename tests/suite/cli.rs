@@ -11,14 +11,16 @@ use driftscope_core::job::Cancel;
 use driftscope_core::latents::{Split, StoreWriter, Utterance, ZarrVersion};
 use serde_json::Value;
 
+use crate::damaged_stores::TinyDisk;
+
 /// What a user sees.
-struct Outcome {
-    code: u8,
-    out: String,
-    err: String,
+pub(crate) struct Outcome {
+    pub(crate) code: u8,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-fn driftscope(folder: &Path, args: &[&str]) -> Outcome {
+pub(crate) fn driftscope(folder: &Path, args: &[&str]) -> Outcome {
     let (out, err) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
     let mut console = Console::plain(out.clone(), err.clone());
     let runs = folder.join("runs");
@@ -85,7 +87,9 @@ fn wrong_usage_is_two_and_help_is_zero() {
     }
     let help = driftscope(folder.path(), &["--help"]);
     assert_eq!((help.code, help.err.as_str()), (0, ""));
-    for command in ["doctor", "demo", "encode", "decode", "roundtrip", "fit", "evaluate", "inject", "rollout", "synth", "runs"] {
+    let commands =
+        ["doctor", "demo", "fetch", "encode", "decode", "roundtrip", "perceive", "fit", "evaluate", "inject", "rollout", "synth", "runs"];
+    for command in commands {
         assert!(help.out.contains(&format!("  {command} ")), "{command} is missing in\n{}", help.out);
     }
 }
@@ -99,6 +103,7 @@ fn doctor_speaks_and_json_is_json() {
     let json: Value = serde_json::from_str(&driftscope(folder.path(), &["doctor", "--json", "-"]).out).unwrap();
     assert!(json["environment"]["threads"].as_u64().unwrap() > 0);
     assert!(json["adapters"].is_array() && json["missing"].is_array());
+    assert!(plain.out.contains("demo: embedded") && json["codec_weights"].as_array().unwrap().len() == 4, "{}", plain.out);
 }
 
 #[test]
@@ -354,6 +359,99 @@ fn audio_becomes_a_store_and_sound_again() {
     let got = driftscope(folder.path(), &["roundtrip", text(&audio.join("11")), "--json", "-"]);
     let measured: Value = serde_json::from_str(&got.out).unwrap();
     assert!(measured["mean"]["mel_distance"].as_f64().unwrap() > 0.0 && measured["mean"]["si_sdr_db"].is_number());
+
+    let sounds = [out.join("GT.wav"), out.join("B_slow_a0.75.wav")];
+    let perceive = ["perceive", "--reference", text(&sounds[0]), "--degraded", text(&sounds[1])];
+    let got = driftscope(folder.path(), &[&perceive[..], &["--json", "-"]].concat());
+    let measured: Value = serde_json::from_str(&got.out).unwrap();
+    assert!(measured["measures"]["mel_distance"]["value"].as_f64().unwrap() > 0.0, "{}", got.out);
+    assert!(measured["measures"]["stoi"]["definition"].as_str().unwrap().contains("third of an octave"));
+    let got = driftscope(folder.path(), &perceive);
+    assert!(got.code == 0 && got.out.contains("mel distance") && got.out.contains("MR-STFT"), "{}", got.out);
+}
+
+#[test]
+fn a_full_disk_keeps_what_is_written_and_is_gone_on_with() {
+    let Some(disk) = TinyDisk::mount() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let audio = folder.path().join("audio");
+    for index in 0..40 {
+        write_tone(&audio.join(format!("{}/{}-{index}.wav", 11 + index % 4, 11 + index % 4)), 150.0 + 10.0 * index as f32);
+    }
+    let store = disk.0.path().join("latents.zarr");
+    let encode = ["encode", text(&audio), "--store", text(&store)];
+    let got = driftscope(folder.path(), &encode);
+    let sentence = got.err.lines().last().unwrap();
+    assert!(got.code == 1 && sentence.contains("No space left on device") && sentence.contains("goes on from there"), "{}", got.err);
+    let listed = driftscope_core::latents::Store::open(&store).unwrap();
+    assert!(!listed.utterances().is_empty() && listed.utterances().iter().all(|u| listed.read(&u.id).is_ok()));
+
+    disk.grow();
+    let got = driftscope(folder.path(), &encode);
+    assert!(got.code == 0 && got.out.contains(", 0 skipped"), "{}{}", got.out, got.err);
+    let unfinished = |(path, _): &(PathBuf, Vec<u8>)| path.to_string_lossy().contains(".part");
+    assert!(!snapshot(disk.0.path()).iter().any(unfinished), "nothing unfinished stays");
+    assert_eq!(driftscope_core::latents::Store::open(&store).unwrap().utterances().len(), 40);
+}
+
+#[test]
+fn any_sound_is_encoded_and_what_is_none_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = folder.path().join("audio");
+    fs::create_dir(&audio).unwrap();
+    let wav = |name: &str, channels, sample_rate, bits_per_sample, n: usize| {
+        let spec = hound::WavSpec { channels, sample_rate, bits_per_sample, sample_format: hound::SampleFormat::Int };
+        let mut writer = hound::WavWriter::create(audio.join(name), spec).unwrap();
+        (0..n * usize::from(channels)).for_each(|i| writer.write_sample((i % 100) as i32 - 50).unwrap());
+        writer.finalize().unwrap();
+    };
+    wav("1-low.wav", 2, 8_000, 8, 8_000);
+    wav("2-high.wav", 6, 96_000, 24, 96_000);
+    wav("3-one.wav", 1, 44_100, 16, 1);
+    wav("4-empty.wav", 1, 16_000, 16, 0);
+    for name in ["tone.flac", "tone.mp3", "tone.ogg"] {
+        let extension = &name[5..];
+        fs::copy(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("sounds").join(name), audio.join(format!("5-{extension}.{extension}")))
+            .unwrap();
+    }
+    fs::write(audio.join("6-nothing.mp3"), "").unwrap();
+    let store = folder.path().join("s/latents.zarr");
+    let got = driftscope(folder.path(), &["encode", text(&audio), "--store", text(&store)]);
+    assert!(got.code == 0 && got.out.contains("6 utterances encoded") && got.out.contains("2 skipped"), "{}{}", got.out, got.err);
+    assert!(got.err.contains("4-empty.wav: holds no samples") && got.err.contains("6-nothing.mp3: not readable"), "{}", got.err);
+    let opened = driftscope_core::latents::Store::open(&store).unwrap();
+    let frames: Vec<_> = opened.utterances()[..3].iter().map(|u| (u.id.as_str(), u.n_frames)).collect();
+    assert_eq!(frames, [("1-low", 13), ("2-high", 13), ("3-one", 1)]);
+
+    let file = folder.path().join("file.zarr");
+    fs::write(&file, "precious").unwrap();
+    let got = driftscope(folder.path(), &["encode", text(&audio), "--store", text(&file)]);
+    assert!(got.code == 1 && got.err.contains("file.zarr: not a latents store"), "{}", got.err);
+    assert_eq!(fs::read(&file).unwrap(), b"precious");
+}
+
+#[test]
+fn codecs_are_asked_for_with_what_they_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = tones(folder.path());
+    let store = folder.path().join("s/latents.zarr");
+    let story = folder.path().join("story.safetensors");
+    fs::write(&story, "once upon a time").unwrap();
+    for (options, code, expected) in [
+        (&["--codec", "opus"][..], 2, "mimi"),
+        (&["--frames", "stacked"], 2, "the demo codec has one form"),
+        (&["--codec", "encodec", "--frames", "6"], 2, "mean-repeated"),
+        (&["--codec", "mimi", "--weights", text(&story)], 1, "story.safetensors"),
+        (&["--codec", "calm", "--weights", "/no/such/file.safetensors"], 1, "/no/such/file.safetensors"),
+        (&["--weights", text(&story)], 1, "story.safetensors"),
+    ] {
+        let got = driftscope(folder.path(), &[&["encode", text(&audio), "--store", text(&store)], options].concat());
+        assert_eq!((got.code, got.out.as_str()), (code, ""), "{options:?}: {}", got.err);
+        assert!(got.err.contains(expected), "{options:?}: {}", got.err);
+        assert!(!store.exists(), "{options:?}");
+    }
+    let got = driftscope(folder.path(), &["fetch", "demo"]);
+    assert!(got.code == 2 && got.err.contains("compiled in"), "{}", got.err);
 }
 
 #[test]
@@ -443,6 +541,11 @@ fn a_store_that_grows_keeps_its_evaluation_side() {
     let after = Split::read(&splits).unwrap();
     assert_eq!(after.eval_speakers, before.eval_speakers);
     assert!(after.train_speakers.contains("14"));
+    write_tone(&audio.join("11/11-2.wav"), 300.0);
+    let got = driftscope(folder.path(), &encode);
+    assert!(got.code == 0 && got.out.contains("kept"), "{}{}", got.out, got.err);
+    let lists = ["train_utt_ids.txt", "eval_utt_ids.txt"].map(|name| fs::read_to_string(splits.join(name)).unwrap());
+    assert_eq!(lists.concat().lines().filter(|id| *id == "11-2").count(), 1, "a new utterance of a known speaker is listed");
 
     let kept = snapshot(&folder.path().join("s"));
     let got = driftscope(folder.path(), &[&encode[..], &["--eval-speakers", "11"]].concat());

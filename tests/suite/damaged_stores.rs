@@ -198,6 +198,34 @@ fn a_stopped_run_goes_on() {
 }
 
 #[test]
+fn what_a_killed_run_left_does_not_stay() {
+    for version in VERSIONS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latents.zarr");
+        // Killed before the root was whole: no store yet, and nothing else.
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join(".zarr.json.77-0.part"), "{").unwrap();
+        let mut first = writer(&path, version);
+        first.write(&utterance("1-a", "1", 10), &latents(10, 4), &[0.0; 10]).unwrap();
+        check(&StoreWriter::create(&path, version, 4, 12.5, None).unwrap_err(), &["is being written by another run"]);
+        drop(first);
+        fs::create_dir_all(path.join(".2-b.77-1.part/x")).unwrap();
+        fs::write(folder.path().join(".latents_index.parquet.77-2.part"), "PAR1").unwrap();
+        let mut second = writer(&path, version);
+        assert_eq!(second.existing_among(&["1-a", "2-b"]), [true, false]);
+        for id in ["3-c", "2-b", "0-z"] {
+            second.write(&utterance(id, "1", 10), &latents(10, 4), &[0.0; 10]).unwrap();
+        }
+        second.order(&["0-z", "2-b", "3-c"]);
+        second.finish().unwrap();
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.utterances().iter().map(|u| u.id.as_str()).collect::<Vec<_>>(), ["1-a", "0-z", "2-b", "3-c"]);
+        let names = files_below(folder.path()).into_iter().map(|p| p.display().to_string());
+        assert!(names.clone().all(|name| !name.contains(".part")), "{:?}", names.collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_store_of_another_kind_is_not_gone_on_with() {
     let (_folder, path) = small_store(ZarrVersion::V3);
     let tag = CodecTag { codec: "demo".into(), tap: "mean".into(), weights_hash: "00".into() };
@@ -236,10 +264,16 @@ fn no_write_access_and_a_full_disk_lose_nothing() {
 }
 
 /// A memory disk of 256 KB; only root may make one.
-struct TinyDisk(tempfile::TempDir);
+pub(crate) struct TinyDisk(pub(crate) tempfile::TempDir);
 
 impl TinyDisk {
-    fn mount() -> Option<Self> {
+    /// Makes room.
+    pub(crate) fn grow(&self) {
+        let grown = Command::new("mount").args(["-o", "remount,size=16m"]).arg(self.0.path()).output().unwrap();
+        assert!(grown.status.success());
+    }
+
+    pub(crate) fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"]).arg(folder.path()).output();
         if mounted.is_ok_and(|output| output.status.success()) {

@@ -74,7 +74,9 @@ fn agrees(name: &str, ours: f64, theirs: f64, is_diverging: bool) -> bool {
         ("cos", false) => difference <= 1e-5,
         ("cos", true) => difference <= 1e-3,
         (_, false) => difference <= 1e-4,
-        (_, true) => relative <= 1e-3,
+        // The peer's own run in f64 differs from the recorded one in f32 by up to 8e-4 there (`float64_crosscheck.json`): any other
+        // order of sums may do so too, and lie on the other side.
+        (_, true) => relative <= 2e-3,
     }
 }
 

@@ -6,10 +6,13 @@
 mod allocation;
 mod audio;
 mod cli;
+mod codecs;
 mod damaged_stores;
 mod demo;
 mod diagnostics;
 mod figures;
+mod mutated;
+mod perceive;
 mod playback;
 mod predictors;
 mod represent;

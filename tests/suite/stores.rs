@@ -1,7 +1,9 @@
 //! Stores: those that the peer wrote, those that we write, and damaged ones.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use driftscope_core::context::{Corpus, Side};
@@ -110,6 +112,56 @@ fn write_store(path: &Path, version: ZarrVersion, codec: Option<CodecTag>, utter
         writer.write(&utterance(id, speaker, n_frames), &ramp(n_frames), &vec![0.0; n_frames]).unwrap();
     }
     writer.finish().unwrap();
+}
+
+/// zarr-python 2, which the peer's scripts use, reads the store that `encode --zarr 2` writes.
+#[test]
+fn python_reads_our_version_2() {
+    let python = std::env::var_os("DRIFTSCOPE_PYTHON");
+    let has_zarr = |python: &OsString| {
+        let probe = Command::new(python).args(["-c", "import zarr; assert zarr.__version__ < '3'"]).output();
+        probe.is_ok_and(|output| output.status.success())
+    };
+    let Some(python) = python.filter(has_zarr) else {
+        #[expect(clippy::print_stderr, reason = "a skipped comparison is never silent")]
+        {
+            eprintln!("not compared: set DRIFTSCOPE_PYTHON to a Python that has zarr<3");
+        }
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("latents.zarr");
+    let codec = CodecTag { codec: "encodec".into(), tap: "continuous".into(), weights_hash: "ab".repeat(32) };
+    // The longest has many chunks, along both axes.
+    let (dim, frames) = (512, [("10-1", "10", 3), ("9-1", "9", 1), ("9-2", "p9", 2_000)]);
+    let wave =
+        |n_frames: usize| Latents { values: (0..n_frames * dim).map(|i| (i as f32 * 0.01).sin()).collect(), dim, frame_rate_hz: 12.5 };
+    let mut writer = StoreWriter::create(&path, ZarrVersion::V2, dim, 12.5, Some(codec)).unwrap();
+    for (id, speaker, n_frames) in frames {
+        let energy: Vec<f32> = (0..n_frames).map(|t| t as f32 * 0.1).collect();
+        writer.write(&utterance(id, speaker, n_frames), &wave(n_frames), &energy).unwrap();
+    }
+    writer.finish().unwrap();
+
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/read_zarr2.py");
+    let output = Command::new(python).arg(script).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&read["attributes"]["latent_dim"], &read["attributes"]["codec"]), (&512.into(), &"encodec".into()));
+    assert_eq!(read["utterances"].as_object().unwrap().len(), 3);
+    for (id, speaker, n_frames) in frames {
+        let (found, values) = (&read["utterances"][id], wave(n_frames).values);
+        assert_eq!((&found["shape"], &found["dtype"]), (&serde_json::json!([n_frames, dim]), &"float32".into()));
+        // In this order and rounding both sums are exact enough to tell one changed value.
+        let sum: f64 = values.iter().map(|&v| f64::from(v)).sum();
+        assert!((found["sum"].as_f64().unwrap() - sum).abs() < 1e-6, "{id}");
+        assert_eq!(found["last"].as_f64().unwrap(), f64::from(values[values.len() - 1]));
+        let column = |name: &str| found[name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect::<Vec<_>>();
+        assert_eq!(column("energy"), (0..n_frames).map(|t| t as f32 * 0.1).collect::<Vec<_>>());
+        assert_eq!(column("timestamps"), (0..n_frames).map(|t| (t as f64 / 12.5) as f32).collect::<Vec<_>>());
+        let number = speaker.parse::<i64>().map_or_else(|_| speaker.into(), serde_json::Value::from);
+        assert_eq!((&found["attributes"]["speaker_id"], &found["attributes"]["n_frames"]), (&number, &n_frames.into()));
+    }
 }
 
 /// Opening reads the index: 30,000 utterances of which not one array exists.

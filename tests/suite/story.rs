@@ -11,6 +11,7 @@ use driftscope::window::{App, WindowOptions};
 use driftscope_core::engine::{DeviceChoice, open_device};
 use driftscope_core::figure;
 use driftscope_core::job::JobCtx;
+use driftscope_core::perceive::Measure;
 use driftscope_core::playback::OutputChoice;
 use driftscope_core::rollout::StepAction;
 use eframe::egui::{Key, Modifiers};
@@ -67,6 +68,11 @@ fn from_the_first_start_to_the_next_one_by_keyboard() {
     let t0 = harness.state().state.choice().t0;
     press(&mut harness, &[(N, Key::Comma), (N, Key::Comma), (N, Key::Comma)]);
     assert_eq!(harness.state().state.choice().t0, t0 - 3);
+
+    // What is heard is measured against the recording, beside what the round trip alone costs.
+    until(&mut harness, "the round trip is measured", |app| app.state.scored(Source::Truth).is_some());
+    let scored = harness.state().state.scored(Source::Truth).unwrap();
+    assert!(scored.against == Source::Original && scored.scores.value(Measure::Stoi).unwrap() > 0.8, "{:?}", scored.scores);
 
     // Sources are switched while time passes.
     until(&mut harness, "its sounds", |app| app.state.is_current() && there(app, Source::Truth) && there(app, Source::Rollout));

@@ -75,13 +75,18 @@ impl Console {
             Style::Silent => Progress::default(),
             Style::Lines => {
                 let messages = Arc::clone(&self.messages);
-                let last = Mutex::new(None::<(String, Instant)>);
+                let stage = Mutex::new(None::<Stage>);
                 Progress::new(move |event| {
-                    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stage = stage.lock().unwrap_or_else(PoisonError::into_inner);
+                    let now = Instant::now();
+                    let current = match stage.as_mut().filter(|s| s.name == event.stage) {
+                        Some(current) => current,
+                        None => stage.insert(Stage { name: event.stage.clone(), began: now, first: event.done, said: None }),
+                    };
                     let ended = event.total == Some(event.done);
-                    if ended || last.as_ref().is_none_or(|(stage, when)| *stage != event.stage || when.elapsed() > LINE_INTERVAL) {
-                        write_to(&messages, &line(&event));
-                        *last = Some((event.stage, Instant::now()));
+                    if ended || current.said.is_none_or(|said| now - said > LINE_INTERVAL) {
+                        write_to(&messages, &line(&event, (now - current.began).as_secs_f64(), event.done.saturating_sub(current.first)));
+                        current.said = Some(now);
                     }
                 })
             }
@@ -99,10 +104,28 @@ fn write_to(stream: &Stream, text: &str) {
     let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
 }
 
-fn line(event: &ProgressEvent) -> String {
+/// What lines of progress are about.
+struct Stage {
+    name: String,
+    began: Instant,
+    /// Units that were done when it began.
+    first: u64,
+    said: Option<Instant>,
+}
+
+/// `seconds` since the stage began, and the units done since then.
+fn line(event: &ProgressEvent, seconds: f64, n_new: u64) -> String {
     let total = event.total.map_or(String::new(), |total| format!("/{total}"));
     let note = if event.note.is_empty() { String::new() } else { format!(" · {}", event.note) };
-    format!("{} {}{total}{note}\n", event.stage, event.done)
+    let left = match event.total.map(|total| total.saturating_sub(event.done)) {
+        // A first unit says little of the next ones.
+        Some(n_left) if n_left > 0 && n_new > 1 => {
+            let left = Duration::from_secs_f64((seconds * n_left as f64 / n_new as f64).min(1e9));
+            format!(" · {} left", indicatif::HumanDuration(left))
+        }
+        _ => String::new(),
+    };
+    format!("{} {}{total}{note}{left}\n", event.stage, event.done)
 }
 
 fn show(bar: &ProgressBar, event: &ProgressEvent) {
@@ -124,5 +147,23 @@ fn show(bar: &ProgressBar, event: &ProgressEvent) {
     bar.set_position(event.done);
     if event.total == Some(event.done) {
         bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_the_time_left_once_it_can() {
+        let event = |done, total| ProgressEvent { stage: "encode".to_owned(), done, total, note: "31 × real time".to_owned() };
+        for (event, n_new, expected) in [
+            (event(0, Some(10)), 0, "encode 0/10 · 31 × real time\n"),
+            (event(6, Some(10)), 2, "encode 6/10 · 31 × real time · 60 seconds left\n"),
+            (event(10, Some(10)), 6, "encode 10/10 · 31 × real time\n"),
+            (event(6, None), 2, "encode 6 · 31 × real time\n"),
+        ] {
+            assert_eq!(line(&event, 30.0, n_new), expected);
+        }
     }
 }

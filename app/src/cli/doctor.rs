@@ -1,15 +1,18 @@
 //! `doctor`: what this machine has, what is missing, and how to get it.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
+use driftscope_core::codec::CodecKind;
 use driftscope_core::engine::adapters;
 use driftscope_core::run::Environment;
 use serde_json::json;
 
 use super::session::Session;
 use super::{JsonArg, Report};
+use crate::weights;
 
-/// Say which adapters, audio outputs and displays there are, what is missing and how to get it
+/// Say which adapters, audio outputs, codecs and displays there are, what is missing and how to get it
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -30,6 +33,7 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     let environment = Environment::current(&device);
     let adapters = adapters();
     let outputs: Vec<String> = driftscope_core::playback::outputs().into_iter().map(|output| output.name).collect();
+    let codecs: Vec<(CodecKind, Option<PathBuf>)> = CodecKind::ALL.into_iter().map(|codec| (codec, weights::found(codec))).collect();
     let display = display();
     let distribution = distribution(&std::fs::read_to_string("/etc/os-release").unwrap_or_default());
     let missing = missing(&distribution, adapters.is_empty(), outputs.is_empty(), display.is_none());
@@ -39,6 +43,7 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     let _ = writeln!(text, "device     {device}");
     list(&mut text, "adapters", &adapters);
     list(&mut text, "audio out", &outputs);
+    list(&mut text, "codecs", &codecs.iter().map(|(codec, path)| codec_line(*codec, path.as_deref())).collect::<Vec<_>>());
     let _ = writeln!(text, "display    {}", display.as_deref().unwrap_or("none"));
     let _ = writeln!(text, "runs       {}", session.registry.folder().display());
     for missing in &missing {
@@ -49,9 +54,18 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     }
     let json = json!({
         "environment": environment, "adapters": adapters, "audio_outputs": outputs, "display": display,
+        "codec_weights": codecs.iter().map(|(codec, path)| json!({ "codec": codec, "path": path })).collect::<Vec<_>>(),
         "runs": session.registry.folder(), "missing": missing,
     });
     Ok(Report { text, json, ..Report::default() })
+}
+
+fn codec_line(codec: CodecKind, weights: Option<&Path>) -> String {
+    match (codec, weights) {
+        (CodecKind::Demo, _) => format!("{codec}: embedded"),
+        (_, Some(path)) => format!("{codec}: {}", path.display()),
+        (_, None) => format!("{codec}: no weights found; `driftscope fetch {codec}`, or --weights FILE"),
+    }
 }
 
 fn list(text: &mut String, title: &str, items: &[String]) {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use driftscope_core::codec::{Codec, DemoCodec};
+use driftscope_core::codec::{Codec, CodecKind, CodecOptions, EncodecFrames, EndPadding, Gelu, Tap};
 use driftscope_core::context::{Corpus, Side};
 use driftscope_core::latents::{CodecTag, Store};
 use driftscope_core::predict::Predictor;
 
 use super::session::Session;
+use crate::weights::{self, named};
 
 /// `--store`.
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
@@ -20,33 +20,64 @@ pub(super) struct StoreArg {
     pub(super) store: PathBuf,
 }
 
-/// Codecs by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum CodecName {
-    /// The embedded 12.5 Hz × 64 codec
-    Demo,
-}
-
-/// `--codec` and `--weights`.
-#[derive(Clone, Debug, serde::Serialize, clap::Args)]
+/// `--codec`, where its weights are, and what of it is chosen.
+#[derive(Clone, Debug, Default, serde::Serialize, clap::Args)]
 pub(super) struct CodecArgs {
-    /// Codec [default: demo]; for decoding, naming it decodes even what another codec made
-    #[arg(long, value_enum)]
-    codec: Option<CodecName>,
-    /// Its weights, instead of the embedded ones
-    #[arg(long, value_name = "FILE")]
+    /// Codec [default: demo, or the store's]; for decoding, naming it decodes even what another codec made
+    #[arg(long, value_name = "demo|mimi|encodec|calm", value_parser = named::<CodecKind>)]
+    codec: Option<CodecKind>,
+    /// Its weights [default: the embedded ones, or those in the Hugging Face cache]
+    #[arg(long, value_name = "FILE.safetensors")]
     weights: Option<PathBuf>,
+    /// Its configuration [default: the one beside the weights, or the published one]
+    #[arg(long, value_name = "FILE")]
+    codec_config: Option<PathBuf>,
+    /// Where in the codec latents are taken and put back [default: continuous]
+    #[arg(long, value_name = "continuous|dequantized|projected|normalized", value_parser = named::<Tap>)]
+    tap: Option<Tap>,
+    /// Frames of EnCodec: 75 Hz, or 12.5 Hz as the mean of six or as six in a row [default: native]
+    #[arg(long, value_name = "native|mean-repeated|mean-interpolated|stacked", value_parser = named::<EncodecFrames>)]
+    frames: Option<EncodecFrames>,
+    /// What fills up sound that ends within a frame [default: waveform]
+    #[arg(long, value_name = "waveform|layers", value_parser = named::<EndPadding>)]
+    end_padding: Option<EndPadding>,
+    /// GELU of the transformers [default: as the codec's authors]
+    #[arg(long, value_name = "exact|tanh", value_parser = named::<Gelu>)]
+    gelu: Option<Gelu>,
 }
 
 impl CodecArgs {
+    /// The codec to encode with.
     pub(super) fn open(&self) -> anyhow::Result<Codec> {
-        match (self.codec.unwrap_or(CodecName::Demo), &self.weights) {
-            (CodecName::Demo, None) => Ok(Codec::embedded()?),
-            (CodecName::Demo, Some(path)) => {
-                let bytes = std::fs::read(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-                Ok(Codec::Demo(Arc::new(DemoCodec::from_bytes(&bytes, &path.display().to_string())?)))
+        self.open_as(self.codec.unwrap_or(CodecKind::Demo), &self.options(CodecOptions::default()))
+    }
+
+    /// What was chosen, else what `otherwise` says.
+    fn options(&self, otherwise: CodecOptions) -> CodecOptions {
+        CodecOptions {
+            config: self.codec_config.clone().or(otherwise.config),
+            tap: self.tap.unwrap_or(otherwise.tap),
+            frames: self.frames.unwrap_or(otherwise.frames),
+            end: self.end_padding.unwrap_or(otherwise.end),
+            gelu: self.gelu.or(otherwise.gelu),
+        }
+    }
+
+    fn open_as(&self, kind: CodecKind, options: &CodecOptions) -> anyhow::Result<Codec> {
+        if kind == CodecKind::Demo {
+            if *options != CodecOptions::default() {
+                super::usage!("the demo codec has one form; --codec-config, --tap, --frames, --end-padding and --gelu are for others");
             }
+            if self.weights.is_none() {
+                return Ok(Codec::embedded()?);
+            }
+        }
+        let weights = self.weights.clone().or_else(|| weights::found(kind));
+        match weights {
+            Some(weights) => Ok(Codec::open(kind, &weights, options)?),
+            None => bail!(
+                "the weights of {kind} are not on this machine: `driftscope fetch {kind}` downloads them, --weights FILE names a copy"
+            ),
         }
     }
 }
@@ -98,9 +129,13 @@ pub(super) fn predictor(path: &Path, corpus: &Corpus, session: &Session) -> anyh
     Ok(predictor)
 }
 
-/// The codec that decodes latents made by `made_by`. A codec other than that one is used only when asked for by name.
+/// The codec that decodes latents made by `made_by`: that one, found by its name, or the one asked for. A codec other than the store's is
+/// used only when asked for by name.
 pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: &CodecArgs, session: &Session) -> anyhow::Result<Codec> {
-    let codec = asked.open()?;
+    let stored = made_by.and_then(|tag| tag.codec.parse::<CodecKind>().ok());
+    let kind = asked.codec.or(stored).unwrap_or(CodecKind::Demo);
+    let as_stored = made_by.filter(|_| Some(kind) == stored).map(weights::chosen).unwrap_or_default();
+    let codec = asked.open_as(kind, &asked.options(as_stored))?;
     let ours = codec.tag();
     if codec.dim() != dim {
         bail!(
@@ -114,6 +149,9 @@ pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: &CodecArg
     }
     let mismatch = match made_by {
         None => "the store does not say which codec made it".to_owned(),
+        Some(tag) if (&tag.codec, &tag.weights_hash) == (&ours.codec, &ours.weights_hash) => {
+            format!("the store's latents were taken at \"{}\" of {}, and would be put back at \"{}\"", tag.tap, tag.codec, ours.tap)
+        }
         Some(tag) => {
             format!("the store was made by codec {}, and the one at hand is {}", crate::open::named(tag), crate::open::named(&ours))
         }

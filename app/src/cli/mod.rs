@@ -10,11 +10,13 @@ mod demo;
 mod doctor;
 mod encode;
 mod evaluate;
+mod fetch;
 mod fit;
 mod inject;
 mod input;
 mod output;
 mod pack;
+mod perceive;
 mod rollout;
 mod roundtrip;
 mod runs;
@@ -94,9 +96,11 @@ impl From<DeviceArg> for DeviceChoice {
 enum Command {
     Demo(demo::Args),
     Doctor(doctor::Args),
+    Fetch(fetch::Args),
     Encode(encode::Args),
     Decode(decode::Args),
     Roundtrip(roundtrip::Args),
+    Perceive(perceive::Args),
     Fit(fit::Args),
     Evaluate(evaluate::Args),
     Inject(inject::Args),
@@ -112,9 +116,11 @@ impl Command {
         let arg = match self {
             Self::Demo(args) => &args.json,
             Self::Doctor(args) => &args.json,
+            Self::Fetch(args) => &args.json,
             Self::Encode(args) => &args.json,
             Self::Decode(args) => &args.json,
             Self::Roundtrip(args) => &args.json,
+            Self::Perceive(args) => &args.json,
             Self::Fit(args) => &args.json,
             Self::Evaluate(args) => &args.json,
             Self::Inject(args) => &args.json,
@@ -129,7 +135,7 @@ impl Command {
     /// Name and arguments for the registry; `None` for commands that only look.
     fn recorded(&self) -> Option<(&'static str, serde_json::Value)> {
         Some(match self {
-            Self::Doctor(_) | Self::Runs(_) | Self::Decode(_) | Self::PackDemo(_) => return None,
+            Self::Doctor(_) | Self::Fetch(_) | Self::Runs(_) | Self::Decode(_) | Self::Perceive(_) | Self::PackDemo(_) => return None,
             Self::Demo(args) => ("demo", json!(args)),
             Self::Encode(args) => ("encode", json!(args)),
             Self::Roundtrip(args) => ("roundtrip", json!(args)),
@@ -145,9 +151,11 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args, session),
             Self::Doctor(args) => doctor::run(args, session),
+            Self::Fetch(args) => fetch::run(args, session),
             Self::Encode(args) => encode::run(args, session),
             Self::Decode(args) => decode::run(args, session),
             Self::Roundtrip(args) => roundtrip::run(args, session),
+            Self::Perceive(args) => perceive::run(args, session),
             Self::Fit(args) => fit::run(args, session),
             Self::Evaluate(args) => evaluate::run(args, session),
             Self::Inject(args) => inject::run(args, session),
@@ -239,7 +247,7 @@ macro_rules! usage {
 use usage;
 
 /// An error and its causes as one sentence; a cause whose words were said already is not said again.
-fn sentence(error: &anyhow::Error) -> String {
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();

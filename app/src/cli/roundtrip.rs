@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use driftscope_core::audio::{self, write_wav};
 use driftscope_core::codec::Codec;
 use driftscope_core::latents::scan_audio;
-use driftscope_core::perceive::{mel_distance, si_sdr_db};
-use serde_json::json;
+use driftscope_core::perceive::{Measure, scores};
+use serde_json::{Map, Value, json};
 
 use super::input::{self, CodecArgs};
 use super::output::ForceArg;
@@ -40,8 +40,21 @@ pub(super) struct Args {
 struct Measured {
     path: PathBuf,
     duration_sec: f64,
-    mel_distance: f64,
-    si_sdr_db: f64,
+    /// Numbers by their keys; `null` where a sound has none.
+    #[serde(flatten)]
+    scores: Map<String, Value>,
+}
+
+impl Measured {
+    fn value(&self, measure: Measure) -> Option<f64> {
+        self.scores.get(measure.key())?.as_f64()
+    }
+}
+
+/// Mean over the files that have the number, and how many those are.
+fn mean(measured: &[Measured], measure: Measure) -> (Option<f64>, usize) {
+    let values: Vec<f64> = measured.iter().filter_map(|m| m.value(measure)).collect();
+    ((!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64), values.len())
 }
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
@@ -63,23 +76,23 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     if measured.is_empty() {
         bail!("no file could be measured; the first: {}", problems.first().map_or("", String::as_str));
     }
-    let mean = |of: fn(&Measured) -> f64| measured.iter().map(of).sum::<f64>() / measured.len() as f64;
-    let means = json!({ "mel_distance": mean(|m| m.mel_distance), "si_sdr_db": mean(|m| m.si_sdr_db), "n": measured.len() });
-    let mut rows = vec![["file", "s", "mel distance", "SI-SDR dB"].map(str::to_owned).to_vec()];
+    let means = Measure::ALL.map(|measure| (measure, mean(&measured, measure)));
+    let mut rows = vec![["file", "s"].map(str::to_owned).into_iter().chain(Measure::ALL.map(Measure::title)).collect::<Vec<_>>()];
     for m in &measured {
-        rows.push(vec![
-            m.path.display().to_string(),
-            format!("{:.2}", m.duration_sec),
-            number(Some(m.mel_distance)),
-            number(Some(m.si_sdr_db)),
-        ]);
+        let numbers = Measure::ALL.iter().map(|measure| number(m.value(*measure)));
+        rows.push([m.path.display().to_string(), format!("{:.2}", m.duration_sec)].into_iter().chain(numbers).collect());
     }
-    rows.push(vec![
-        format!("mean of {}", measured.len()),
-        String::new(),
-        number(means["mel_distance"].as_f64()),
-        number(means["si_sdr_db"].as_f64()),
-    ]);
+    let numbers = means.iter().map(|(_, (mean, _))| number(*mean));
+    rows.push([format!("mean of {}", measured.len()), String::new()].into_iter().chain(numbers).collect());
+    let mut mean: Map<String, Value> = means.iter().map(|(measure, (mean, _))| (measure.key().to_owned(), json!(mean))).collect();
+    mean.insert("n".into(), json!(measured.len()));
+    let missing: Map<String, Value> = means
+        .iter()
+        .filter(|(_, (_, n))| *n < measured.len())
+        .map(|(measure, (_, n))| (measure.key().to_owned(), json!(measured.len() - n)))
+        .collect();
+    mean.insert("n_without".into(), missing.into());
+    let means = Value::Object(mean);
     let json = json!({ "codec": codec.tag(), "files": measured, "mean": means, "problems": problems });
     Ok(Report { text: table(&rows), key_metrics: means, json })
 }
@@ -118,7 +131,6 @@ fn measure(path: &Path, codec: &Codec, args: &Args) -> anyhow::Result<Measured> 
     Ok(Measured {
         path: path.to_owned(),
         duration_sec: original.duration_sec(),
-        mel_distance: mel_distance(&original, &decoded).with_context(name)?,
-        si_sdr_db: si_sdr_db(&original, &decoded).with_context(name)?,
+        scores: scores(&original, &decoded).with_context(name)?.values(),
     })
 }

@@ -4,6 +4,9 @@ use super::usage;
 use driftscope_core::predict::MagnitudeRule;
 use driftscope_core::rollout::{RolloutConfig, Schedule, StepAction};
 
+/// More than any store's utterance has; a number mistyped must not ask for all memory.
+const MOST_STEPS: usize = 1_000_000;
+
 /// How a rollout advances.
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(super) struct RolloutArgs {
@@ -39,8 +42,8 @@ enum Rule {
 
 impl RolloutArgs {
     pub(super) fn config(&self) -> anyhow::Result<RolloutConfig> {
-        if self.steps == 0 || self.reanchor == Some(0) {
-            usage!("a rollout needs at least one step, and so does --reanchor");
+        if !(1..=MOST_STEPS).contains(&self.steps) || self.reanchor == Some(0) {
+            usage!("a rollout needs at least one step and at most {MOST_STEPS}, and --reanchor at least one");
         }
         let rule = match self.rule {
             Rule::Mean => MagnitudeRule::Mean,

@@ -125,6 +125,7 @@ fn file(state: &State, all: &mut Table) {
     all.add(Menu::File, "Open store…", with_command(Key::O), Command::AskOpen(Ask::Store)).enabled = loaded;
     all.add(Menu::File, "Open checkpoint…", None, Command::AskOpen(Ask::Predictor)).enabled = loaded;
     all.add(Menu::File, "Open recording…", None, Command::AskOpen(Ask::Audio)).enabled = loaded;
+    all.add(Menu::File, "Encode a folder of recordings…", None, Command::AskOpen(Ask::Corpus)).enabled = loaded;
     all.add(Menu::File, "Open figure…", None, Command::AskOpen(Ask::Figure)).enabled = loaded;
     for path in &state.recent {
         let name = format!("Open recent: {}", path.display());

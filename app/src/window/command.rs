@@ -186,6 +186,10 @@ pub enum Command {
     ResumeJob(u64),
     /// Prepare a fit.
     DraftFit(Option<super::jobs::FitDraft>),
+    /// Prepare the encoding of a folder.
+    DraftEncode(Option<super::jobs::EncodeDraft>),
+    /// These weights for the encoding in preparation.
+    EncodeWith(PathBuf),
     /// Type a layout's name (`None` closes the question).
     NameLayout(Option<String>),
     /// Show or hide the list of keys.
@@ -251,6 +255,10 @@ pub enum Ask {
     Predictor,
     /// A recording.
     Audio,
+    /// A folder of recordings, to be made a store.
+    Corpus,
+    /// Weights of a codec, for the encoding in preparation.
+    Weights,
     /// A figure made here.
     Figure,
 }

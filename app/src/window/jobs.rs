@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use driftscope_core::audio::{self, AudioClip};
+use driftscope_core::codec::{Codec, CodecKind, CodecOptions, EncodecFrames};
 use driftscope_core::context::CorpusUtterance;
 use driftscope_core::diagnose::{InjectionConfig, inject};
 use driftscope_core::job::{Cancel, JobCtx, Progress, ProgressEvent};
@@ -18,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::session::{Ground, Session, predictor_name};
 use super::worker::{Delivery, Desk};
-use crate::open;
+use crate::corpus::{self, Plan};
+use crate::{open, weights};
 
 /// What a job does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,8 +44,56 @@ pub enum Task {
         /// Index into the open stores.
         store: usize,
     },
+    /// Make a store of a folder of recordings, and open it.
+    Encode(EncodeDraft),
     /// Train a predictor on an open store.
     Fit(FitDraft),
+}
+
+/// A corpus as it is asked for: a folder of recordings through a codec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncodeDraft {
+    /// Folder of recordings.
+    pub audio: PathBuf,
+    /// Which codec.
+    pub codec: CodecKind,
+    /// Its weights, where it is not the one that is compiled in.
+    pub weights: Option<PathBuf>,
+    /// EnCodec's frames.
+    pub frames: EncodecFrames,
+    /// Store to write; one that is there is continued.
+    pub out: PathBuf,
+}
+
+impl EncodeDraft {
+    /// As it is offered at first.
+    pub fn first(audio: PathBuf) -> Self {
+        let mut draft = Self { audio, codec: CodecKind::Demo, weights: None, frames: EncodecFrames::default(), out: PathBuf::new() };
+        draft.choose(CodecKind::Demo);
+        draft
+    }
+
+    /// Takes another codec, with its weights where this machine has them, and names the store after both.
+    pub fn choose(&mut self, codec: CodecKind) {
+        self.codec = codec;
+        self.weights = weights::found(codec);
+        let name = self.audio.file_name().map_or_else(|| "recordings".into(), |n| n.to_string_lossy().into_owned());
+        self.out = open::data_folder().join("stores").join(format!("{name}-{codec}")).join("latents.zarr");
+    }
+
+    /// Nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.codec == CodecKind::Demo || self.weights.is_some()
+    }
+
+    fn open_codec(&self) -> anyhow::Result<Codec> {
+        let options = CodecOptions { frames: self.frames, ..CodecOptions::default() };
+        match &self.weights {
+            Some(weights) => Ok(Codec::open(self.codec, weights, &options)?),
+            None if self.codec == CodecKind::Demo => Ok(Codec::embedded()?),
+            None => anyhow::bail!("no weights of {} were chosen", self.codec),
+        }
+    }
 }
 
 /// A fit as it is asked for.
@@ -112,13 +162,14 @@ impl Task {
             Self::OpenStore { path } => format!("Open {}", name(path)),
             Self::AddPredictor { path, .. } => format!("Add predictor {}", name(path)),
             Self::AddAudio { path, .. } => format!("Encode {}", name(path)),
+            Self::Encode(draft) => format!("Encode {} with {}", name(&draft.audio), draft.codec),
             Self::Fit(fit) => format!("Fit {} k={}", fit.family(), fit.horizon),
         }
     }
 
     /// What a stopped one leaves behind lets it go on.
     pub fn resumes(&self) -> bool {
-        matches!(self, Self::Fit(_))
+        matches!(self, Self::Fit(_) | Self::Encode(_))
     }
 }
 
@@ -308,6 +359,20 @@ fn work(task: &Task, ctx: &JobCtx, sessions: &[Arc<Session>], registry: Option<&
             let utterance = session.encode(&id, &clip)?;
             let said = format!("Added {id}, {:.1} s, to {}.", clip.duration_sec(), session.name);
             Ok((said, Outcome::Utterance(*store, utterance, clip)))
+        }
+        Task::Encode(draft) => {
+            let codec = draft.open_codec()?;
+            let plan = Plan { audio: vec![draft.audio.clone()], store: draft.out.clone(), ..Plan::default() };
+            // Skipped files are named when it ends.
+            let encoded = beside_the_window(|| corpus::encode(&plan, &plan.files()?, &codec, ctx, &|_| {}))?;
+            let store = Store::open(&draft.out)?;
+            let opened = Session::prepare(ctx, open::material(&store, &[], ctx)?)?;
+            let skipped = match encoded.problems.len() {
+                0 => String::new(),
+                n => format!(", {n} skipped (the first: {})", encoded.problems[0]),
+            };
+            let said = format!("{}: {} utterances{skipped}.", draft.out.display(), opened.corpus.utterances.len());
+            Ok((said, Outcome::Session(Arc::new(opened))))
         }
         Task::Fit(fit) => {
             let session = session(fit.store)?;

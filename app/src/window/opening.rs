@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use driftscope_core::figure;
+use driftscope_core::latents::scan_audio;
 
 use super::command::{Ask, Command, Commands};
-use super::jobs::Task;
+use super::jobs::{EncodeDraft, Task};
 use super::memory::Carried;
 use super::state::Notice;
 use super::worker::{Delivery, Desk};
@@ -14,6 +15,7 @@ use super::worker::{Delivery, Desk};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Store,
+    Corpus,
     Predictor,
     Audio,
     Figure,
@@ -22,6 +24,8 @@ enum Kind {
 fn kind(path: &Path) -> Option<Kind> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     match extension.as_str() {
+        // Whatever else a folder is, what is wrong with it as a store is said when it is opened.
+        _ if path.is_dir() && !is_store(path) && scan_audio(path).is_ok() => Some(Kind::Corpus),
         _ if path.is_dir() => Some(Kind::Store),
         "safetensors" | "pt" => Some(Kind::Predictor),
         "wav" | "flac" | "mp3" | "ogg" => Some(Kind::Audio),
@@ -30,16 +34,21 @@ fn kind(path: &Path) -> Option<Kind> {
     }
 }
 
+fn is_store(path: &Path) -> bool {
+    [".zgroup", ".zarray", "zarr.json"].iter().any(|file| path.join(file).exists())
+}
+
 /// Opens a file by what it is.
 pub(super) fn open(path: PathBuf, store: usize, desk: Desk, commands: &mut Commands) {
     match kind(&path) {
         Some(Kind::Store) => commands.send(Command::Start(Task::OpenStore { path })),
+        Some(Kind::Corpus) => commands.send(Command::DraftEncode(Some(EncodeDraft::first(path)))),
         Some(Kind::Predictor) => commands.send(Command::Start(Task::AddPredictor { path, store })),
         Some(Kind::Audio) => commands.send(Command::Start(Task::AddAudio { path, store })),
         Some(Kind::Figure) => figure_view(&path, &desk),
         None => {
             let sentence = format!(
-                "{}: not opened; what can be opened are stores (folders), checkpoints (.safetensors, .pt), recordings (.wav, .flac, .mp3, \
+                "{}: not opened; what can be opened are stores (folders), folders of recordings, checkpoints (.safetensors, .pt), recordings (.wav, .flac, .mp3, \
                  .ogg) and figures made here (.png, .svg, .pdf)",
                 path.display()
             );
@@ -68,13 +77,20 @@ pub(super) fn ask(ask: Ask, store: usize, desk: Desk) {
         let path = match ask {
             Ask::Store => dialog.set_title("Latents store (folder)").pick_folder(),
             Ask::Predictor => dialog.add_filter("Checkpoints", &["safetensors", "pt"]).pick_file(),
+            Ask::Corpus => dialog.set_title("Recordings (folder)").pick_folder(),
+            Ask::Weights => dialog.add_filter("Weights of a codec", &["safetensors"]).pick_file(),
             Ask::Audio => dialog.add_filter("Recordings", &["wav", "flac", "mp3", "ogg"]).pick_file(),
             Ask::Figure => dialog.add_filter("Figures", &["png", "svg", "pdf"]).pick_file(),
         };
         match path {
             Some(path) => {
                 let mut commands = Commands::default();
-                open(path, store, reply.clone(), &mut commands);
+                match ask {
+                    // Asked for as such, whatever it looks like.
+                    Ask::Corpus => commands.send(Command::DraftEncode(Some(EncodeDraft::first(path)))),
+                    Ask::Weights => commands.send(Command::EncodeWith(path)),
+                    _ => open(path, store, reply.clone(), &mut commands),
+                }
                 for command in commands.take() {
                     reply.deliver(Delivery::Asked(command));
                 }

@@ -4,7 +4,7 @@
 //! not made again. Results are handles to immutable values, each with the generation it belongs to. Only functions of the core
 //! are called: whatever the window shows can be had without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -17,6 +17,7 @@ use driftscope_core::diagnose::{InjectionConfig, InjectionReport, inject};
 use driftscope_core::engine::lane::Lane;
 use driftscope_core::job::{Cancel, JobCtx, Progress};
 use driftscope_core::latents::Latents;
+use driftscope_core::perceive::{Scores, scores};
 use driftscope_core::playback;
 use driftscope_core::predict::MagnitudeRule;
 use driftscope_core::rollout::synthetic::{SyntheticMode, synthesize};
@@ -78,6 +79,8 @@ pub struct Kept {
     pub rollout: Rollout,
     /// One point a step.
     pub path: Path,
+    /// Distance of each frame to the training side's, 1 = as true frames.
+    pub off_manifold: Vec<f64>,
     /// Its curve in each plot, in the order of [`Metric::ALL`].
     pub curves: Vec<Curve>,
 }
@@ -93,6 +96,8 @@ pub struct Fan {
     pub paths: Vec<Path>,
     /// State error of each sample and step, in units of the median ‖Δ‖.
     pub errors: Vec<Vec<f64>>,
+    /// Distance of each sample and step to the training side's frames, 1 = as true frames.
+    pub off_manifold: Vec<Vec<f64>>,
 }
 
 /// A predictor on the chosen segment and over the population.
@@ -131,6 +136,17 @@ pub struct Sound {
     pub difference: Option<Difference>,
 }
 
+/// What a sound measures.
+#[derive(Debug)]
+pub struct Scored {
+    /// The sound.
+    pub sound: Arc<Sound>,
+    /// What it was held against: the recording, or the truth where there is none.
+    pub against: Source,
+    /// The numbers.
+    pub scores: Scores,
+}
+
 /// What is handed to the window.
 #[derive(Debug)]
 pub enum Delivery {
@@ -148,6 +164,8 @@ pub enum Delivery {
     Compared(Arc<Compared>),
     /// A sound.
     Sound(Arc<Sound>),
+    /// A sound's measures.
+    Scored(Arc<Scored>),
     /// From a job.
     Job(JobEvent),
     /// A figure as it will be on paper.
@@ -210,7 +228,18 @@ impl Worker {
     pub fn start(ctx: JobCtx, loader: Loader, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let (sender, deliveries) = mpsc::channel();
         let desk = Desk { sender, wake: Arc::new(wake) };
-        let mut bench = Bench::new(desk.clone());
+        let (scored, mut measured) = (desk.clone(), Vec::<Arc<Scored>>::new());
+        let scorer = Lane::start("measures", move |pairs: Vec<Pair>| {
+            measured.retain(|m| pairs.iter().any(|(sound, ..)| Arc::ptr_eq(sound, &m.sound)));
+            for (sound, against, reference) in pairs {
+                let known = measured.iter().find(|m| Arc::ptr_eq(&m.sound, &sound)).cloned();
+                let made = || Some(Arc::new(Scored { scores: scores(&reference, &sound.clip).ok()?, sound, against }));
+                let Some(made) = known.or_else(made) else { continue };
+                measured.push(Arc::clone(&made));
+                scored.deliver(Delivery::Scored(made));
+            }
+        })?;
+        let mut bench = Bench::new(desk.clone(), Arc::new(scorer));
         let lane = Lane::start("interactive", move |request| bench.serve(request))?;
         let closed = ctx.cancel.clone();
         lane.request(Request::Load(loader, ctx));
@@ -273,12 +302,18 @@ struct Bench {
     fan: Option<Arc<Fan>>,
     compared: BTreeMap<Comparand, Arc<Compared>>,
     sounds: BTreeMap<Source, Arc<Sound>>,
+    /// Works beside this thread, since measures cannot be broken off and curves must not wait for them.
+    scorer: Arc<Lane<Vec<Pair>>>,
 }
 
+/// A sound to be measured, what of, and that.
+type Pair = (Arc<Sound>, Source, Arc<AudioClip>);
+
 impl Bench {
-    fn new(desk: Desk) -> Self {
+    fn new(desk: Desk, scorer: Arc<Lane<Vec<Pair>>>) -> Self {
         Self {
             desk,
+            scorer,
             player_rate_hz: 0,
             sessions: Vec::new(),
             grounds: BTreeMap::new(),
@@ -323,7 +358,7 @@ impl Bench {
         let Wish { generation, sessions, view, player_rate_hz } = wish;
         let unchanged = self.sessions.len() == sessions.len() && self.sessions.iter().zip(&sessions).all(|(a, b)| Arc::ptr_eq(a, b));
         if !unchanged {
-            *self = Self::new(self.desk.clone());
+            *self = Self::new(self.desk.clone(), Arc::clone(&self.scorer));
             self.sessions = sessions;
         }
         if self.player_rate_hz != player_rate_hz {
@@ -354,7 +389,21 @@ impl Bench {
             }
             self.sound(&session, &view, &rolled, source, cancel, asked)?;
         }
+        self.score(&session, &view, &rolled);
         Ok(())
+    }
+
+    /// Has the round trip measured, and what is listened to.
+    fn score(&self, session: &Session, view: &View, rolled: &Rolled) {
+        let recording = session.clips.get(rolled.choice.utterance).map(|clip| (Source::Original, clip));
+        let Some((against, reference)) = recording.or_else(|| Some((Source::Truth, &self.sounds.get(&Source::Truth)?.clip))) else {
+            return;
+        };
+        let reference = Arc::new(reference.clone());
+        let wanted = BTreeSet::from([Source::Truth, view.source, view.compared]);
+        let made =
+            wanted.iter().filter(|source| ![against, Source::Original].contains(source)).filter_map(|source| self.sounds.get(source));
+        self.scorer.request(made.map(|sound| (Arc::clone(sound), against, Arc::clone(&reference))).collect());
     }
 
     fn ground(&mut self, session: &Session, store: usize, n_steps: usize) -> anyhow::Result<Arc<Ground>> {
@@ -384,7 +433,8 @@ impl Bench {
             let unit = session.ground.references.median_delta_norm;
             let line = Line::Branch(branch.id);
             let curves = Metric::ALL.iter().map(|metric| single_curve(line, &branch.name, *metric, &rollout, unit)).collect();
-            let kept = Arc::new(Kept { branch: branch.clone(), rollout, path, curves });
+            let kept =
+                Arc::new(Kept { branch: branch.clone(), path, off_manifold: session.manifold.distances(&rollout.states), rollout, curves });
             self.kept.insert(branch.id, Arc::clone(&kept));
             self.desk.deliver(Delivery::Kept(kept));
         }
@@ -407,7 +457,8 @@ impl Bench {
         let states: Vec<Vec<f32>> = sampled.states.chunks_exact(config.n_steps * session.corpus.dim).map(<[f32]>::to_vec).collect();
         let paths = states.iter().map(|states| project(session, states)).collect();
         let errors = sampled.state_err_after.chunks_exact(config.n_steps).map(|row| row.iter().map(|e| f64::from(*e) / unit).collect());
-        let fan = Arc::new(Fan { choice: choice.clone(), states, paths, errors: errors.collect() });
+        let off_manifold = states.iter().map(|states| session.manifold.distances(states)).collect();
+        let fan = Arc::new(Fan { choice: choice.clone(), states, paths, errors: errors.collect(), off_manifold });
         self.fan = Some(Arc::clone(&fan));
         self.desk.deliver(Delivery::Fan(fan));
         Ok(())
@@ -554,7 +605,7 @@ fn roll(session: &Session, ground: &Ground, generation: u64, choice: Choice, ask
     let report = population(session, ground, &choice, &Schedule::standard(choice.config.n_steps))?;
     let truth = &session.corpus.utterances[choice.utterance].latents;
     let (true_path, rolled_path) = (project(session, &truth.values), project(session, &live.states));
-    let off_manifold = live.states.chunks_exact(live.dim).map(|x| session.manifold.place(x).distance).collect();
+    let off_manifold = session.manifold.distances(&live.states);
     let unit = report.references.median_delta_norm;
     let distance = |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt() / unit;
     let true_frames = truth.values[choice.t0 * live.dim..].chunks_exact(live.dim);

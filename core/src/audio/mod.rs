@@ -5,10 +5,12 @@
 mod clip;
 mod loudness;
 mod read;
+mod resample;
 pub mod stft;
 mod write;
 
 pub use clip::{AudioClip, AudioError};
 pub use loudness::{loudness_lufs, peak};
-pub use read::{read, read_bytes, resample};
+pub use read::{AudioReader, read, read_bytes};
+pub use resample::{Resampler, resample};
 pub use write::write_wav;

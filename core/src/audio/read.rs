@@ -1,14 +1,13 @@
-//! Files to clips.
+//! Files to clips, whole or piece by piece.
 //!
 //! Reading is strict: a file that ends early or cannot be decoded to its end is refused, because half an utterance with the name of
 //! a whole one would spoil every number made from it.
 
 use std::fs::File;
 use std::io::{self, Cursor};
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 
-use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecodeError;
 use symphonia::core::formats::probe::Hint;
@@ -19,113 +18,156 @@ use symphonia::core::meta::MetadataOptions;
 
 use super::{AudioClip, AudioError};
 
-/// Block of the resampler in samples of the lower rate: its anti-aliasing filter is that long.
-const RESAMPLER_BLOCK: usize = 1024;
-
 /// Reads WAV, FLAC, MP3 or Ogg Vorbis; channels are averaged.
 pub fn read(path: &Path) -> Result<AudioClip, AudioError> {
-    let file = File::open(path).map_err(|source| AudioError::Io { path: path.into(), source })?;
-    decode(Box::new(file), path)
+    whole(AudioReader::open(path)?)
 }
 
 /// Reads a sound that is already in memory; `name` (with its extension) stands for the path in errors.
 pub fn read_bytes(bytes: &[u8], name: &str) -> Result<AudioClip, AudioError> {
-    decode(Box::new(Cursor::new(bytes)), Path::new(name))
+    whole(AudioReader::new(Box::new(Cursor::new(bytes)), Path::new(name))?)
 }
 
-/// Converts to `sample_rate_hz` (band-limited, no delay, `ceil(n · to / from)` samples); the same rate returns an unchanged copy.
-pub fn resample(clip: &AudioClip, sample_rate_hz: u32) -> Result<AudioClip, AudioError> {
-    if clip.sample_rate_hz == sample_rate_hz {
-        return Ok(clip.clone());
-    }
-    let unsuitable = || AudioError::Rate { from: clip.sample_rate_hz, to: sample_rate_hz };
-    if clip.samples.is_empty() {
-        return Ok(AudioClip { samples: Vec::new(), sample_rate_hz });
-    }
-    let (from, to) = (clip.sample_rate_hz as usize, sample_rate_hz as usize);
-    // The filter is centered between two samples when its block is odd, which shifts the sound by half a sample: so an even multiple
-    // of the shortest block that both rates share.
-    let shortest = from / greatest_common_divisor(from, to).max(1);
-    let block = 2 * shortest * (RESAMPLER_BLOCK * from / to.clamp(1, from.max(1))).div_ceil(2 * shortest.max(1));
-    let mut resampler = Fft::<f32>::new_custom(from, to, block, 1, 1, rubato::WindowFunction::BlackmanHarris2, FixedSync::Input)
-        .map_err(|_| unsuitable())?;
-    let input = InterleavedSlice::new(&clip.samples, 1, clip.samples.len()).map_err(|_| unsuitable())?;
-    let output = resampler.process_all(&input, clip.samples.len(), None).map_err(|_| unsuitable())?;
-    Ok(AudioClip { samples: output.take_data(), sample_rate_hz })
+/// A sound file that is read piece by piece, channels averaged; memory does not grow with its length.
+pub struct AudioReader<'s> {
+    path: PathBuf,
+    format: Box<dyn FormatReader + 's>,
+    decoder: Box<dyn AudioDecoder>,
+    track_id: u32,
+    /// Length in samples, where the format knows it exactly.
+    n_expected: Option<u64>,
+    sample_rate_hz: u32,
+    n_read: u64,
+    /// Decoded on opening, to learn the rate.
+    first: Vec<f32>,
+    interleaved: Vec<f32>,
 }
 
-fn greatest_common_divisor(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
-
-fn decode<'s>(source: Box<dyn MediaSource + 's>, path: &Path) -> Result<AudioClip, AudioError> {
-    let refuse = |reason: String| AudioError::NotAudio { path: path.into(), reason };
-    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-    let mut hint = Hint::new();
-    if let Some(extension) = path.extension().and_then(|e| e.to_str()) {
-        hint.with_extension(extension);
+impl<'s> AudioReader<'s> {
+    /// Opens WAV, FLAC, MP3 or Ogg Vorbis, and decodes its beginning.
+    pub fn open(path: &Path) -> Result<Self, AudioError> {
+        let file = File::open(path).map_err(|source| AudioError::Io { path: path.into(), source })?;
+        if file.metadata().is_ok_and(|m| m.is_dir()) {
+            return Err(AudioError::NotAudio { path: path.into(), reason: "it is a folder".into() });
+        }
+        Self::new(Box::new(file), path)
     }
-    let mut format = symphonia::default::get_probe()
-        .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-        .map_err(|e| refuse(e.to_string()))?;
-    let (track_id, n_expected, mut decoder) = {
+
+    fn new(source: Box<dyn MediaSource + 's>, path: &Path) -> Result<Self, AudioError> {
+        whatever_is_in_it(path, || Self::probe(source, path))
+    }
+
+    fn probe(source: Box<dyn MediaSource + 's>, path: &Path) -> Result<Self, AudioError> {
+        let refuse = |reason: String| AudioError::NotAudio { path: path.into(), reason };
+        let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+        let mut hint = Hint::new();
+        if let Some(extension) = path.extension().and_then(|e| e.to_str()) {
+            hint.with_extension(extension);
+        }
+        let format = symphonia::default::get_probe()
+            .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
+            .map_err(|e| refuse(e.to_string()))?;
         let track = format.default_track(TrackType::Audio).ok_or_else(|| refuse("no audio track".into()))?;
         let params = track.codec_params.as_ref().and_then(|p| p.audio()).ok_or_else(|| refuse("unknown codec".into()))?;
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(params, &AudioDecoderOptions::default())
             .map_err(|e| refuse(e.to_string()))?;
-        (track.id, track.num_frames, decoder)
-    };
-    // Other formats only estimate their length.
-    let is_length_exact = [FORMAT_ID_WAVE, FORMAT_ID_FLAC].contains(&format.format_info().format);
-    let clip = decode_track(format.as_mut(), track_id, decoder.as_mut()).map_err(refuse)?;
-    if let Some(expected) = n_expected.filter(|&n| is_length_exact && (clip.samples.len() as u64) < n) {
-        return Err(refuse(format!("ends after {} of {expected} samples", clip.samples.len())));
+        // Other formats only estimate their length.
+        let is_length_exact = [FORMAT_ID_WAVE, FORMAT_ID_FLAC].contains(&format.format_info().format);
+        let (track_id, n_expected) = (track.id, track.num_frames.filter(|_| is_length_exact));
+        let (first, interleaved) = (Vec::new(), Vec::new());
+        let mut reader =
+            Self { path: path.into(), format, decoder, track_id, n_expected, sample_rate_hz: 0, n_read: 0, first, interleaved };
+        let mut first = Vec::new();
+        while first.is_empty() && reader.packet(&mut first)? {}
+        if first.is_empty() {
+            return Err(AudioError::Empty { path: path.into() });
+        }
+        reader.first = first;
+        Ok(reader)
     }
-    if clip.samples.is_empty() {
-        return Err(AudioError::Empty { path: path.into() });
+
+    /// Samples per second.
+    pub fn sample_rate_hz(&self) -> u32 {
+        self.sample_rate_hz
     }
-    match clip.samples.iter().position(|s| !s.is_finite()) {
-        Some(sample_idx) => Err(refuse(format!("sample {sample_idx} is not a finite number"))),
-        None => Ok(clip),
+
+    /// Appends the next samples (some thousand at most) to `out`; `false` when there are no more.
+    pub fn read(&mut self, out: &mut Vec<f32>) -> Result<bool, AudioError> {
+        if self.first.is_empty() {
+            let path = self.path.clone();
+            return whatever_is_in_it(&path, || self.packet(out));
+        }
+        out.append(&mut self.first);
+        Ok(true)
+    }
+
+    /// Decodes a packet; at the end, what is missing is an error.
+    fn packet(&mut self, out: &mut Vec<f32>) -> Result<bool, AudioError> {
+        let n_before = self.n_read;
+        let refuse = |reason: String| AudioError::NotAudio { path: self.path.clone(), reason };
+        let at = |e: &DecodeError| refuse(format!("after {n_before} samples: {e}"));
+        let packet = match self.format.next_packet() {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return self.end(),
+            // Some readers tell the end of the file this way; the length is compared with the announced one.
+            Err(DecodeError::IoError(e)) if e.kind() == io::ErrorKind::UnexpectedEof => return self.end(),
+            Err(e) => return Err(at(&e)),
+        };
+        if packet.track_id != self.track_id {
+            return Ok(true);
+        }
+        let buffer = self.decoder.decode(&packet).map_err(|e| at(&e))?;
+        let (n_channels, rate_hz) = (buffer.spec().channels().count().max(1), buffer.spec().rate());
+        if rate_hz == 0 {
+            return Err(refuse("its sample rate is 0".into()));
+        }
+        if ![0, rate_hz].contains(&self.sample_rate_hz) {
+            return Err(refuse(format!("its sample rate changes from {} to {rate_hz} Hz after {n_before} samples", self.sample_rate_hz)));
+        }
+        self.sample_rate_hz = rate_hz;
+        buffer.copy_to_vec_interleaved(&mut self.interleaved);
+        let n_out = out.len();
+        out.extend(self.interleaved.chunks_exact(n_channels).map(|frame| frame.iter().sum::<f32>() / n_channels as f32));
+        if let Some(position) = out[n_out..].iter().position(|s| !s.is_finite()) {
+            return Err(refuse(format!("sample {} is not a finite number", n_before + position as u64)));
+        }
+        self.n_read += (out.len() - n_out) as u64;
+        Ok(true)
+    }
+
+    fn end(&self) -> Result<bool, AudioError> {
+        match self.n_expected.filter(|&n| self.n_read < n) {
+            None => Ok(false),
+            Some(expected) => {
+                let reason = format!("ends after {} of {expected} samples", self.n_read);
+                Err(AudioError::NotAudio { path: self.path.clone(), reason })
+            }
+        }
     }
 }
 
-/// Decodes one track to its end, channels averaged; an error says after how many samples.
-fn decode_track(format: &mut dyn FormatReader, track_id: u32, decoder: &mut dyn AudioDecoder) -> Result<AudioClip, String> {
-    let mut clip = AudioClip::default();
-    let mut interleaved: Vec<f32> = Vec::new();
-    loop {
-        let at = |e: &DecodeError| format!("after {} samples: {e}", clip.samples.len());
-        let packet = match format.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => break,
-            // Some readers tell the end of the file this way; the caller compares the length with the announced one.
-            Err(DecodeError::IoError(e)) if e.kind() == io::ErrorKind::UnexpectedEof => break,
-            Err(e) => return Err(at(&e)),
-        };
-        if packet.track_id != track_id {
-            continue;
-        }
-        let buffer = decoder.decode(&packet).map_err(|e| at(&e))?;
-        let n_channels = buffer.spec().channels().count().max(1);
-        clip.sample_rate_hz = buffer.spec().rate();
-        buffer.copy_to_vec_interleaved(&mut interleaved);
-        clip.samples.extend(interleaved.chunks_exact(n_channels).map(|frame| frame.iter().sum::<f32>() / n_channels as f32));
+impl std::fmt::Debug for AudioReader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AudioReader").field("path", &self.path).field("n_read", &self.n_read).finish_non_exhaustive()
     }
-    Ok(clip)
+}
+
+/// The decoders are not ours, and some damaged headers make them panic; what panicked is not used again.
+fn whatever_is_in_it<T>(path: &Path, decode: impl FnOnce() -> Result<T, AudioError>) -> Result<T, AudioError> {
+    let refused = || AudioError::NotAudio { path: path.into(), reason: "it is damaged in a way that its decoder does not expect".into() };
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(refused()))
+}
+
+fn whole(mut reader: AudioReader<'_>) -> Result<AudioClip, AudioError> {
+    let mut samples = Vec::new();
+    while reader.read(&mut samples)? {}
+    Ok(AudioClip { samples, sample_rate_hz: reader.sample_rate_hz() })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::f64::consts::TAU;
-
     use super::*;
-
-    fn sine(frequency_hz: f64, sample_rate_hz: u32, n: usize) -> AudioClip {
-        let samples = (0..n).map(|i| (0.5 * (TAU * frequency_hz * i as f64 / f64::from(sample_rate_hz)).sin()) as f32).collect();
-        AudioClip { samples, sample_rate_hz }
-    }
 
     fn wav(spec: hound::WavSpec, samples: &[i32]) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -167,34 +209,5 @@ mod tests {
         }
         let missing = read(Path::new("/no/such/sound.flac")).unwrap_err().to_string();
         assert!(missing.starts_with("/no/such/sound.flac: No such file"), "{missing}");
-    }
-
-    #[test]
-    fn a_sine_survives_resampling_in_time_and_size() {
-        for (from, to) in [(16_000, 24_000), (24_000, 16_000), (44_100, 16_000), (8_000, 48_000), (22_050, 16_000)] {
-            let converted = resample(&sine(440.0, from, from as usize), to).unwrap();
-            assert_eq!((converted.samples.len(), converted.sample_rate_hz), (to as usize, to));
-            let expected = sine(440.0, to, to as usize);
-            let inner = to as usize / 8..to as usize * 7 / 8;
-            let error = inner.map(|i| (converted.samples[i] - expected.samples[i]).abs()).fold(0.0, f32::max);
-            assert!(error < 1e-3, "{from} Hz to {to} Hz: off by {error}");
-        }
-    }
-
-    #[test]
-    fn what_the_lower_rate_cannot_hold_is_removed() {
-        let converted = resample(&sine(11_000.0, 24_000, 24_000), 16_000).unwrap();
-        let loudest = converted.samples[2_000..14_000].iter().fold(0_f32, |m, s| m.max(s.abs()));
-        assert!(loudest < 1e-3, "an 11 kHz tone leaves {loudest} at 16 kHz");
-    }
-
-    #[test]
-    fn odd_lengths_and_rates() {
-        let one = AudioClip { samples: vec![0.5], sample_rate_hz: 16_000 };
-        assert_eq!(resample(&one, 16_000).unwrap(), one);
-        assert_eq!(resample(&one, 48_000).unwrap().samples.len(), 3);
-        let empty = AudioClip { samples: vec![], sample_rate_hz: 16_000 };
-        assert_eq!(resample(&empty, 8_000).unwrap().samples.len(), 0);
-        assert_eq!(resample(&one, 0).unwrap_err().to_string(), "cannot resample from 16000 Hz to 0 Hz");
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Tensor, TensorData};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::bootstrap::Bootstrap;
 use super::horizons::{Frames, HorizonRidge, RidgeScore};
@@ -11,7 +13,7 @@ use super::shuffle::shuffled;
 use super::{Band, Summary};
 use crate::context::{Corpus, Pairs, Side, Slice, first_target};
 use crate::job::JobCtx;
-use crate::predict::{Baselines, Prediction, Predictor};
+use crate::predict::{Baselines, MagnitudeRule, Predictor};
 use crate::represent::Normalizer;
 use crate::rollout::RolloutError;
 
@@ -260,18 +262,17 @@ impl SideReader<'_> {
     /// Runs the predictor over all pairs.
     fn measure_rows(&self, ctx: &JobCtx, predictor: &Predictor, pairs: &Pairs) -> Result<Rows, RolloutError> {
         let (dim, width) = (pairs.dim, pairs.window * pairs.dim);
+        let is_factored = predictor.info.kind == "vmf";
         let mut rows = Rows::default();
         for (contexts, deltas) in pairs.contexts.chunks(BATCH_ROWS * width).zip(pairs.deltas.chunks(BATCH_ROWS * dim)) {
             ctx.cancel.check()?;
             let n = deltas.len() / dim;
             let tensor =
                 |values: &[f32], columns: usize| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [n, columns]), &ctx.device);
-            let prediction = predictor.predict(tensor(contexts, width));
-            let targets = tensor(deltas, dim);
-            let nll = read(prediction.nll(&targets));
-            let is_factored = matches!(prediction, Prediction::VmfLogNormal { .. });
-            let factored = if is_factored { read(prediction.nll_factored(&targets)) } else { nll.clone() };
-            let means = read(prediction.mean());
+            // The mean is not drawn: nothing comes from the generator.
+            let mut rng = StdRng::seed_from_u64(ctx.seed);
+            let reading = predictor.read(tensor(contexts, width), &tensor(deltas, dim), MagnitudeRule::Mean, 1.0, &mut rng);
+            let (nll, factored, means) = (read(reading.nll), read(reading.nll_factored), read(reading.mean));
             for (delta, mean) in deltas.chunks_exact(dim).zip(means.chunks_exact(dim)) {
                 rows.add(delta, mean, self.normalizer);
                 let baseline = self.baselines.gaussian_nll(delta);

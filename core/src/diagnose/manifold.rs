@@ -66,6 +66,11 @@ impl Manifold {
         OffManifold { distance: raw / median, percentile }
     }
 
+    /// [`OffManifold::distance`] of each of `frames` (`[n, dim]`).
+    pub fn distances(&self, frames: &[f32]) -> Vec<f64> {
+        frames.par_chunks_exact(self.dim).map(|frame| self.place(frame).distance).collect()
+    }
+
     /// Mean distance to the nearest neighbors, raw units.
     fn raw(&self, frame: &[f32]) -> f64 {
         if frame.iter().any(|x| !x.is_finite()) {
@@ -110,8 +115,7 @@ mod tests {
         let corpus = toy_corpus(Toy::StableAr1 { a: 0.9 }, 12, 120, 6, 3);
         let manifold = Manifold::fit(&corpus, 7);
         let mean = |side: Side| {
-            let places: Vec<f64> =
-                corpus.side(side).flat_map(|u| u.latents.values.chunks_exact(6)).map(|x| manifold.place(x).distance).collect();
+            let places: Vec<f64> = corpus.side(side).flat_map(|u| manifold.distances(&u.latents.values)).collect();
             places.iter().sum::<f64>() / places.len() as f64
         };
         assert!(mean(Side::Train) < mean(Side::Eval));

@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use crate::job::{Cancelled, JobCtx};
 
 pub use config::FitConfig;
-pub use task::{ParamGroup, Task};
+pub use task::{ParamGroup, Task, backpropagated};
 
 /// Steps between two looks at the loss (each look waits for the device).
 const REPORT_EVERY: u64 = 20;
@@ -97,10 +97,7 @@ pub fn fit<T: Task>(
         }
         let mut rng = step_rng(ctx.seed, step);
         let batch = task.batch(&mut rng, &device);
-        let loss = task.loss(&module, batch, &mut rng);
-        let gradients = loss.backward();
-        // Without its graph, which shares the parameters and would make the optimizer copy them.
-        let loss = loss.inner();
+        let (loss, gradients) = task.gradients(&module, batch, &mut rng);
         let norm;
         (module, norm) = optimizer.step(module, gradients, config, step);
         if step.is_multiple_of(REPORT_EVERY) || step + 1 == config.steps || !norm.is_finite() {

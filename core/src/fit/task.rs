@@ -1,7 +1,7 @@
 //! What the loop asks of anything that can be trained.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use rand::rngs::StdRng;
 
 /// Something to train: how to draw a batch and what its loss is.
@@ -20,11 +20,24 @@ pub trait Task {
     /// The scalar to minimize, `[1]`. `rng` goes on where [`Task::batch`] left it.
     fn loss(&self, module: &Self::Module, batch: Self::Batch, rng: &mut StdRng) -> Tensor<1>;
 
+    /// The loss outside the graph, and its gradients by every parameter: backpropagated from [`Task::loss`], unless the task has them
+    /// in a cheaper way.
+    fn gradients(&self, module: &Self::Module, batch: Self::Batch, rng: &mut StdRng) -> (Tensor<1>, Gradients) {
+        backpropagated(self.loss(module, batch, rng))
+    }
+
     /// How the parameter at `path` ("decoder.skip.weight") of rank `rank` is treated.
     fn group(&self, path: &str, rank: usize) -> ParamGroup {
         let _ = path;
         ParamGroup::by_rank(rank)
     }
+}
+
+/// A loss `[1]` outside its graph, and the graph's gradients.
+pub fn backpropagated(loss: Tensor<1>) -> (Tensor<1>, Gradients) {
+    let gradients = loss.backward();
+    // Without its graph, which shares the parameters and would make the optimizer copy them.
+    (loss.inner(), gradients)
 }
 
 /// Treatment of one parameter.

@@ -60,8 +60,35 @@ impl Split {
     }
 
     /// Writes the peer's six text files and `metadata.json`; `utterances` are `(utterance_id, speaker_id)`. A tenth of the train
-    /// utterances, drawn by `seed`, are named for validation.
+    /// utterances, drawn by `seed`, are named for validation. A folder that is not there yet appears whole or not at all.
     pub fn write(&self, folder: &Path, utterances: &[(String, String)], seed: u64) -> Result<(), SplitError> {
+        disk::remove_unfinished(folder);
+        disk::remove_all_unfinished(folder);
+        if folder.exists() {
+            return self.write_files(folder, utterances, seed);
+        }
+        let part = disk::name_beside(folder);
+        let written = self.write_files(&part, utterances, seed).and_then(|()| {
+            fs::rename(&part, folder).map_err(|e| SplitError::Read(format!("{}: cannot be written ({e})", folder.display())))
+        });
+        if written.is_err() {
+            // The error that ended the writing is the one to report.
+            let _ = fs::remove_dir_all(&part);
+        }
+        written
+    }
+
+    /// Whether the lists in `folder` name exactly these utterances, each on its speaker's side.
+    pub fn lists(&self, folder: &Path, utterances: &[(String, String)]) -> bool {
+        let is_listed = |name: &str, speakers: &BTreeSet<String>| {
+            let text = fs::read_to_string(folder.join(name)).unwrap_or_default();
+            let listed: BTreeSet<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+            listed == utterances.iter().filter(|(_, s)| speakers.contains(s)).map(|(id, _)| id.as_str()).collect()
+        };
+        is_listed("train_utt_ids.txt", &self.train_speakers) && is_listed("eval_utt_ids.txt", &self.eval_speakers)
+    }
+
+    fn write_files(&self, folder: &Path, utterances: &[(String, String)], seed: u64) -> Result<(), SplitError> {
         let ids_of = |speakers: &BTreeSet<String>| {
             utterances.iter().filter(|(_, s)| speakers.contains(s)).map(|(id, _)| id.clone()).collect::<BTreeSet<_>>()
         };
@@ -175,6 +202,7 @@ mod tests {
         let utterances: Vec<(String, String)> = (0..30).map(|i| (format!("u{i:02}"), ["103", "20", "7"][i % 3].to_owned())).collect();
         split.write(folder.path(), &utterances, 42).unwrap();
         assert_eq!(Split::read(folder.path()).unwrap(), split);
+        assert!(split.lists(folder.path(), &utterances) && !split.lists(folder.path(), &utterances[1..]));
         let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(text("train_speakers.txt"), "20\n103\n");
         let count = |name: &str| text(name).lines().count();

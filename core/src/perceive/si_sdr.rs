@@ -1,24 +1,31 @@
 //! Scale-invariant signal-to-distortion ratio.
 
-use super::matched;
+use super::{Pair, Score};
 use crate::audio::{AudioClip, AudioError};
 
 /// Scale-invariant signal-to-distortion ratio in dB (Le Roux et al., 2019), means removed: 10·log10(‖αs‖² / ‖ŝ − αs‖²) with
-/// α = ⟨ŝ, s⟩ / ‖s‖². A perfect copy gives +∞, a degraded sound orthogonal to the reference −∞; a silent reference is refused.
+/// α = ⟨ŝ, s⟩ / ‖s‖². A perfect copy gives +∞, a degraded sound orthogonal to the reference −∞; a sound that is silent
+/// or stands still is refused.
 pub fn si_sdr_db(reference: &AudioClip, degraded: &AudioClip) -> Result<f64, AudioError> {
-    let (reference, degraded) = matched(reference, degraded)?;
-    let [s, d] = [reference, degraded].map(|samples| {
+    Ok(ratio_db(&Pair::new(reference, degraded)?)?.value)
+}
+
+/// The same of a pair; n counts samples.
+pub(super) fn ratio_db(pair: &Pair) -> Result<Score, AudioError> {
+    let [s, d] = [&pair.reference, &pair.degraded].map(|samples| {
         let mean = samples.iter().map(|&x| f64::from(x)).sum::<f64>() / samples.len() as f64;
         samples.iter().map(|&x| f64::from(x) - mean).collect::<Vec<f64>>()
     });
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let power = dot(&s, &s);
-    if power == 0.0 {
-        return Err(AudioError::Silent { path: "the reference sound".into() });
+    for (which, power) in [("the reference sound", power), ("the degraded sound", dot(&d, &d))] {
+        if power == 0.0 {
+            return Err(AudioError::Silent { path: which.into() });
+        }
     }
     let scale = dot(&d, &s) / power;
     let distortion: f64 = s.iter().zip(&d).map(|(s, d)| (d - scale * s).powi(2)).sum();
-    Ok(10.0 * (scale * scale * power / distortion).log10())
+    Ok(Score { value: 10.0 * (scale * scale * power / distortion).log10(), n: s.len() })
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Predictors: a distribution over the next Δ given a window of frames.
 //!
-//! One forward pass gives a [`Prediction`], from which likelihood, mean, median, mode and samples follow. A predictor is one
+//! One forward pass gives a [`Prediction`], from which likelihood, mean, median, mode and samples follow, or directly the
+//! [`Reading`] of it that a rollout needs. A predictor is one
 //! variant of [`Predictor`] and one file; the baselines that ΔNLL is taken against are in `baseline`.
 
+mod backprop;
 mod baseline;
 mod checkpoint;
+mod cpu;
 mod linear;
 mod mdn;
 mod mixture_loss;
@@ -18,12 +21,13 @@ mod weights;
 pub use baseline::{Baselines, GaussianBaseline, LogMagnitudeBaseline};
 pub use checkpoint::{CheckpointError, Provenance};
 pub use linear::Ridge;
-pub use prediction::{MagnitudeRule, Prediction};
+pub use prediction::{MagnitudeRule, Prediction, Reading};
 pub use training::{PredictorConfig, PredictorKind, fit_predictor};
 
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::rngs::StdRng;
 
 use weights::Precision;
 
@@ -112,6 +116,15 @@ impl Predictor {
         let provenance = Provenance { version: env!("CARGO_PKG_VERSION").into(), ..Provenance::default() };
         let info = PredictorInfo { kind: kind.into(), window, horizon, dim, peer: false, hash: String::new(), provenance };
         Self { info, model, precision: Precision::Single }
+    }
+
+    /// What [`Self::predict`] of `windows` says about `deltas [batch, dim]` and where it advances to, without its parameters in between
+    /// where that is faster. `temperature` scales the spread of samples only.
+    pub fn read(&self, windows: Tensor<2>, deltas: &Tensor<2>, rule: MagnitudeRule, temperature: f32, rng: &mut StdRng) -> Reading {
+        match &self.model {
+            Model::Mdn(mdn) => mdn.read(windows, deltas, rule, temperature, rng),
+            _ => Reading::of(&self.predict(windows), deltas, rule, temperature, rng),
+        }
     }
 
     /// The distribution over Δ for each row of raw (unnormalized) windows of `info.window` frames of `info.dim` values.

@@ -31,10 +31,12 @@ impl Bound {
     }
 
     /// The bounded value of one number, and its derivative.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "vector instructions reach only what is inlined")]
     pub(super) fn value_and_slope(self, x: f32) -> (f32, f32) {
         match self {
             Self::Hard(low, high) => {
-                let y = x.clamp(low as f32, high as f32);
+                let y = hard(x, low as f32, high as f32);
                 (y, if y == x { 1.0 } else { 0.0 })
             }
             Self::Soft(low, high) => {
@@ -57,6 +59,14 @@ impl Bound {
             }
         }
     }
+}
+
+/// `clamp` without its check of the interval in every turn of a loop; NaN stays.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "vector instructions reach only what is inlined")]
+pub(super) fn hard(x: f32, low: f32, high: f32) -> f32 {
+    let above = if x < low { low } else { x };
+    if above > high { high } else { above }
 }
 
 /// Applies `layers` with an exact (erf) GELU after each.

@@ -11,7 +11,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::von_mises_fisher::{self, LogNormalizer};
 use crate::engine::host_values;
 
-const LOG_2PI: f64 = 1.837_877_066_409_345_3;
+pub(super) const LOG_2PI: f64 = 1.837_877_066_409_345_3;
 /// Below this norm a Δ has no direction (the peer's floor).
 const MIN_NORM: f32 = 1e-8;
 
@@ -60,6 +60,37 @@ pub enum Prediction {
         /// `[batch, dim]`
         mean: Tensor<2>,
     },
+}
+
+/// A forward pass, read at one Δ for each row.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// [`Prediction::nll`], `[batch]`
+    pub nll: Tensor<1>,
+    /// [`Prediction::nll_factored`], `[batch]`
+    pub nll_factored: Tensor<1>,
+    /// [`Prediction::mean`], `[batch, dim]`
+    pub mean: Tensor<2>,
+    /// [`Prediction::advance`], `[batch, dim]`
+    pub advance: Tensor<2>,
+}
+
+impl Reading {
+    /// Reads `prediction` at `deltas [batch, dim]`; the state advances by `rule`.
+    pub fn of(prediction: &Prediction, deltas: &Tensor<2>, rule: MagnitudeRule, temperature: f32, rng: &mut StdRng) -> Self {
+        let nll = prediction.nll(deltas);
+        let nll_factored = match prediction {
+            Prediction::VmfLogNormal { .. } => prediction.nll_factored(deltas),
+            Prediction::Mixture { .. } | Prediction::Point { .. } => nll.clone(),
+        };
+        let mean = prediction.mean();
+        // The mean is the costly part of a mixture: where the rule asks for it again it is not computed again.
+        let advance = match (prediction, rule) {
+            (_, MagnitudeRule::Mean) | (Prediction::Mixture { .. }, MagnitudeRule::Median) | (Prediction::Point { .. }, _) => mean.clone(),
+            (_, rule) => prediction.advance(rule, temperature, rng),
+        };
+        Self { nll, nll_factored, mean, advance }
+    }
 }
 
 impl Prediction {

@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::backprop::loss_and_gradients;
 use super::linear::{Rows, fit_rows};
 use super::mdn::{Mdn, MdnNet};
 use super::network::{NetworkShape, Scaling};
@@ -18,7 +19,8 @@ use super::von_mises_fisher::{Formula, LogNormalizer};
 use super::weights::Precision;
 use super::{CheckpointError, Model, Predictor, PredictorInfo, Provenance, checkpoint};
 use crate::context::{Corpus, Side, Slice, target_frames};
-use crate::fit::{FitConfig, FitError, Fitted, Task, fit};
+use crate::engine::is_cpu;
+use crate::fit::{FitConfig, FitError, Fitted, Task, backpropagated, fit};
 use crate::job::JobCtx;
 use crate::represent::Normalizer;
 
@@ -290,6 +292,14 @@ impl Task for MdnTask<'_> {
 
     fn loss(&self, net: &MdnNet, (inputs, deltas): Self::Batch, _: &mut StdRng) -> Tensor<1> {
         net.loss(inputs, deltas) + self.offset
+    }
+
+    fn gradients(&self, net: &MdnNet, (inputs, deltas): Self::Batch, rng: &mut StdRng) -> (Tensor<1>, Gradients) {
+        if !is_cpu(&inputs.device()) {
+            return backpropagated(self.loss(net, (inputs, deltas), rng));
+        }
+        let (loss, gradients) = loss_and_gradients(net, inputs, deltas);
+        (loss + self.offset, gradients)
     }
 }
 

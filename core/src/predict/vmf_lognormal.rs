@@ -4,14 +4,18 @@
 //! backbone under four linear heads: the first layer (window × dim inputs) is nearly all of the cost, and one shared by the
 //! heads costs a quarter of four. Field names are the peer's checkpoint keys; its backbone is empty.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use rand::rngs::StdRng;
 
 use super::Prediction;
+use super::cpu::Stack;
 use super::network::{Bound, InputScaling, NetworkShape, Scaling, backbone, forward_backbone, forward_mlp, linear};
 use super::von_mises_fisher::{Formula, LogNormalizer};
+use crate::engine::is_cpu;
 
 /// Intervals of the three scalar outputs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,14 +75,44 @@ impl VmfNet {
 
     pub(super) fn forward(&self, inputs: Tensor<2>, bounds: &VmfBounds) -> VmfOutputs {
         let features = forward_backbone(&self.backbone, inputs);
-        let raw = forward_mlp(&self.mu_dir, features.clone());
+        VmfOutputs::of(self.heads().map(|head| forward_mlp(head, features.clone())), bounds)
+    }
+
+    fn heads(&self) -> [&[Linear]; 4] {
+        [&self.mu_dir, &self.log_kappa, &self.mu_logm, &self.log_sigma_logm]
+    }
+}
+
+impl VmfOutputs {
+    /// Of the four heads' raw outputs.
+    fn of([raw, log_kappa, mu_logm, log_sigma_logm]: [Tensor<2>; 4], bounds: &VmfBounds) -> Self {
         let norm = raw.clone().square().sum_dim(1).sqrt().clamp_min(1e-8);
-        VmfOutputs {
+        Self {
             direction: raw / norm,
-            log_kappa: bounds.log_kappa.apply(forward_mlp(&self.log_kappa, features.clone())),
-            mu_logm: bounds.mu_logm.apply(forward_mlp(&self.mu_logm, features.clone())),
-            log_sigma_logm: bounds.log_sigma_logm.apply(forward_mlp(&self.log_sigma_logm, features)),
+            log_kappa: bounds.log_kappa.apply(log_kappa),
+            mu_logm: bounds.mu_logm.apply(mu_logm),
+            log_sigma_logm: bounds.log_sigma_logm.apply(log_sigma_logm),
         }
+    }
+}
+
+/// The network packed for the CPU.
+#[derive(Debug)]
+struct Packed {
+    backbone: Stack,
+    heads: [Stack; 4],
+}
+
+impl Packed {
+    /// Where the weights are on the CPU.
+    fn new(net: &VmfNet) -> Option<Arc<Self>> {
+        let device = net.mu_dir.first()?.weight.val().device();
+        is_cpu(&device).then(|| Arc::new(Self { backbone: Stack::backbone(&net.backbone), heads: net.heads().map(Stack::mlp) }))
+    }
+
+    fn forward(&self, inputs: Tensor<2>, bounds: &VmfBounds) -> VmfOutputs {
+        let features = self.backbone.forward(inputs);
+        VmfOutputs::of(self.heads.each_ref().map(|head| head.forward(features.clone())), bounds)
     }
 }
 
@@ -87,6 +121,7 @@ impl VmfNet {
 pub(super) struct VmfLogNormal {
     pub(super) net: VmfNet,
     pub(super) bounds: VmfBounds,
+    packed: Option<Arc<Packed>>,
     normalizer: LogNormalizer,
     /// Ours only: the statistics kept in the checkpoint, and the inputs standardized by them.
     scaled: Option<(Scaling, InputScaling)>,
@@ -95,14 +130,14 @@ pub(super) struct VmfLogNormal {
 impl VmfLogNormal {
     /// The peer's: raw inputs, its own approximation of ln C_D(κ).
     pub(super) fn raw(net: VmfNet, bounds: VmfBounds, dim: usize, device: &Device) -> Self {
-        Self { net, bounds, normalizer: LogNormalizer::new(dim, Formula::Peer, device), scaled: None }
+        Self { packed: Packed::new(&net), net, bounds, normalizer: LogNormalizer::new(dim, Formula::Peer, device), scaled: None }
     }
 
     /// Ours.
     pub(super) fn scaled(net: VmfNet, scaling: Scaling, window: usize, device: &Device) -> Self {
         let normalizer = LogNormalizer::new(scaling.frame_mean.len(), Formula::Exact, device);
         let inputs = InputScaling::new(&scaling.frame_mean, &scaling.frame_std, window, device);
-        Self { net, bounds: BOUNDS, normalizer, scaled: Some((scaling, inputs)) }
+        Self { packed: Packed::new(&net), net, bounds: BOUNDS, normalizer, scaled: Some((scaling, inputs)) }
     }
 
     /// Ours only: the statistics kept in the checkpoint.
@@ -115,13 +150,50 @@ impl VmfLogNormal {
             Some((scaling, inputs)) => (inputs.apply(windows), scaling.log_magnitude),
             None => (windows, (0.0, 1.0)),
         };
-        let out = self.net.forward(inputs, &self.bounds);
+        let out = match &self.packed {
+            Some(packed) => packed.forward(inputs, &self.bounds),
+            None => self.net.forward(inputs, &self.bounds),
+        };
         Prediction::VmfLogNormal {
             direction: out.direction,
             log_kappa: out.log_kappa,
             log_magnitude: out.mu_logm * std + mean,
             log_sigma: out.log_sigma_logm + std.ln(),
             normalizer: self.normalizer.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::host_values;
+    use burn::tensor::TensorData;
+    use rand::{RngExt, SeedableRng};
+
+    #[test]
+    fn packed_is_what_the_tensors_give() {
+        let (device, mut rng) = (Device::flex(), StdRng::seed_from_u64(6));
+        let (dim, window, n) = (19, 2, 40);
+        let ours = VmfNet::init(&mut rng, window * dim, dim, NetworkShape { n_components: 0, hidden_dim: 33, n_hidden_layers: 2 }, &device);
+        let mut mlp = |n_out| {
+            let hidden = backbone(&mut rng, window * dim, 17, 1, &device);
+            hidden.into_iter().chain([linear(&mut rng, 17, n_out, None, &device)]).collect::<Vec<_>>()
+        };
+        let peers = VmfNet { backbone: Vec::new(), mu_dir: mlp(dim), log_kappa: mlp(1), mu_logm: mlp(1), log_sigma_logm: mlp(1) };
+        let values: Vec<f32> = (0..n * window * dim).map(|_| rng.random_range(-2.0..2.0)).collect();
+        let inputs = Tensor::<2>::from_data(TensorData::new(values, [n, window * dim]), &device);
+        for net in [ours, peers] {
+            let (got, want) = (Packed::new(&net).unwrap().forward(inputs.clone(), &BOUNDS), net.forward(inputs.clone(), &BOUNDS));
+            for (got, want) in [
+                (got.direction, want.direction),
+                (got.log_kappa, want.log_kappa),
+                (got.mu_logm, want.mu_logm),
+                (got.log_sigma_logm, want.log_sigma_logm),
+            ] {
+                assert_eq!(got.dims(), want.dims());
+                assert!(host_values(got).iter().zip(host_values(want)).all(|(got, want)| (got - want).abs() <= 1e-5 * want.abs().max(1.0)));
+            }
         }
     }
 }

@@ -61,11 +61,11 @@ pub(super) struct Step {
 pub(super) fn teacher(block: &Block, draws: &mut Draws) -> Measurement {
     let (n, k, dim) = (block.n_segments, block.config.n_steps, block.dim);
     let windows = Tensor::cat((1..=k).map(|step| block.truth.windows(step)).collect(), 1);
-    let prediction = block.predictor.predict(windows.reshape([n * k, block.predictor.info.window * dim]));
+    let windows = windows.reshape([n * k, block.predictor.info.window * dim]);
     let before = block.truth.states(0, k).reshape([n * k, dim]);
     let now = block.truth.states(1, k).reshape([n * k, dim]);
     let noise = block.draw(n * k, block.noise_sd, &mut draws.noise);
-    measure(&prediction, before.clone(), before, now, noise, block.config, &mut draws.sampling)
+    measure(block.predictor, windows, before.clone(), before, now, noise, block.config, &mut draws.sampling)
 }
 
 /// Every other schedule, step by step.
@@ -102,7 +102,8 @@ impl Block<'_> {
 struct Branches {
     /// Branch of each schedule.
     branch_of: Vec<usize>,
-    windows: Tensor<3>, // [branches, segments, window × dim]
+    /// Frames of the windows, oldest first, each `[branches, segments, dim]`.
+    window: VecDeque<Tensor<3>>,
     /// States before the step and up to `horizon − 1` earlier, newest last, each `[branches, segments, dim]`.
     history: VecDeque<Tensor<3>>,
     horizon: usize,
@@ -110,12 +111,11 @@ struct Branches {
 
 impl Branches {
     fn start(truth: &Truth, n_schedules: usize, horizon: usize) -> Self {
-        let windows = truth.windows(1).swap_dims(0, 1);
-        Self { branch_of: vec![0; n_schedules], windows, history: VecDeque::from([truth.state(0)]), horizon }
+        Self { branch_of: vec![0; n_schedules], window: truth.first_window(), history: VecDeque::from([truth.state(0)]), horizon }
     }
 
     fn count(&self) -> usize {
-        self.windows.dims()[0]
+        self.newest().dims()[0]
     }
 
     fn newest(&self) -> &Tensor<3> {
@@ -124,15 +124,15 @@ impl Branches {
 
     /// One forward pass for all branches and segments.
     fn measure(&self, block: &Block, step: usize, draws: &mut Draws) -> Measurement {
-        let [branches, n, window_dim] = self.windows.dims();
+        let (branches, n) = (self.count(), block.n_segments);
         let rows = branches * n;
         let repeated = |frames: Tensor<3>| frames.repeat_dim(0, branches).reshape([rows, block.dim]);
-        let prediction = block.predictor.predict(self.windows.clone().reshape([rows, window_dim]));
+        let windows = Tensor::cat(self.window.iter().cloned().collect(), 2).reshape([rows, self.window.len() * block.dim]);
         // Every branch gets the same noise: schedules differ by their injections only.
         let noise = block.draw(n, block.noise_sd, &mut draws.noise).map(|noise| noise.repeat_dim(0, branches));
         let state = self.newest().clone().reshape([rows, block.dim]);
         let (before, now) = (repeated(block.truth.state(step - 1)), repeated(block.truth.state(step)));
-        measure(&prediction, state, before, now, noise, block.config, &mut draws.sampling)
+        measure(block.predictor, windows, state, before, now, noise, block.config, &mut draws.sampling)
     }
 
     /// Lets schedules that differ after `step` part, and moves every branch to its new state.
@@ -166,8 +166,7 @@ impl Branches {
         // As many children as parents means one each, in the parents' order: nothing to move.
         if children.len() > self.count() {
             let parents = indices(children.iter().map(|c| c.0), &block.ctx.device);
-            self.windows = self.windows.clone().select(0, parents.clone());
-            self.history.iter_mut().for_each(|past| *past = past.clone().select(0, parents.clone()));
+            self.window.iter_mut().chain(&mut self.history).for_each(|past| *past = past.clone().select(0, parents.clone()));
         }
         self.history.push_back(states);
         if self.history.len() > self.horizon {
@@ -178,11 +177,10 @@ impl Branches {
     /// Windows of the next step: the oldest frame leaves; frame `t0 + step − k` enters, true while `step < k`, else the state
     /// of step `step − k + 1` after its injection.
     fn slide(&mut self, block: &Block, step: usize) {
-        let [branches, _, window_dim] = self.windows.dims();
         let entering =
-            if step < self.horizon { block.truth.next_window_frame(step).repeat_dim(0, branches) } else { self.history[0].clone() };
-        let kept = self.windows.clone().narrow(2, block.dim, window_dim - block.dim);
-        self.windows = if window_dim == block.dim { entering } else { Tensor::cat(vec![kept, entering], 2) };
+            if step < self.horizon { block.truth.next_window_frame(step).repeat_dim(0, self.count()) } else { self.history[0].clone() };
+        self.window.pop_front();
+        self.window.push_back(entering);
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use rand::rngs::StdRng;
 
 use super::RolloutConfig;
-use crate::predict::{MagnitudeRule, Prediction};
+use crate::predict::{Predictor, Reading};
 
 /// Columns of a measurement, in order.
 pub(super) const N_COLUMNS: usize = 7;
@@ -18,10 +18,12 @@ pub(super) struct Measurement {
     pub(super) own: Tensor<2>,
 }
 
-/// Measures `prediction` where the state is `state`, the true frame before is `before` and the true frame now is `now`,
-/// each `[rows, dim]`; `noise` is added to the new state.
+/// Measures what `predictor` makes of `windows [rows, window × dim]` where the state is `state`, the true frame before is `before`
+/// and the true frame now is `now`, each `[rows, dim]`; `noise` is added to the new state.
+#[expect(clippy::too_many_arguments, reason = "three states that differ, and what is done to them")]
 pub(super) fn measure(
-    prediction: &Prediction,
+    predictor: &Predictor,
+    windows: Tensor<2>,
     state: Tensor<2>,
     before: Tensor<2>,
     now: Tensor<2>,
@@ -30,18 +32,8 @@ pub(super) fn measure(
     rng: &mut StdRng,
 ) -> Measurement {
     let delta = now.clone() - before.clone();
-    let nll = prediction.nll(&delta);
-    let nll_factored = match prediction {
-        Prediction::VmfLogNormal { .. } => prediction.nll_factored(&delta),
-        Prediction::Mixture { .. } | Prediction::Point { .. } => nll.clone(),
-    };
-    let mean = prediction.mean();
-    // The mean is the costly part of a mixture: where the rule asks for it again it is not computed again.
-    let chosen = match (prediction, config.rule) {
-        (_, MagnitudeRule::Mean) | (Prediction::Mixture { .. }, MagnitudeRule::Median) | (Prediction::Point { .. }, _) => mean.clone(),
-        (_, rule) => prediction.advance(rule, config.temperature, rng),
-    };
-    let advance = if config.alpha == 1.0 { chosen } else { chosen * config.alpha };
+    let Reading { nll, nll_factored, mean, advance } = predictor.read(windows, &delta, config.rule, config.temperature, rng);
+    let advance = if config.alpha == 1.0 { advance } else { advance * config.alpha };
     let noiseless = state.clone() + advance.clone();
     let own = match noise {
         Some(noise) => noiseless + noise,

@@ -1,5 +1,7 @@
 //! The true frames that a rollout starts from, is compared with, and is reset to.
 
+use std::collections::VecDeque;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Segment;
@@ -35,6 +37,11 @@ impl Truth {
     /// True windows of `step` (1-based), `[segments, 1, window × dim]`: they end at frame `t0 + step − 1 − k`.
     pub(super) fn windows(&self, step: usize) -> Tensor<3> {
         self.frames.clone().narrow(1, step - 1, self.window).reshape([self.n_segments, 1, self.window * self.dim])
+    }
+
+    /// Frames of the true windows of step 1, oldest first, each `[1, segments, dim]`.
+    pub(super) fn first_window(&self) -> VecDeque<Tensor<3>> {
+        (0..self.window).map(|index| self.at(index)).collect()
     }
 
     /// The true frame that the window of `step + 1` ends with, `[1, segments, dim]`.

@@ -7,9 +7,9 @@ mod panels;
 use std::sync::Arc;
 use std::time::Duration;
 
-use driftscope::window::command::{Command, Commands, FigureOf};
+use driftscope::window::command::{Ask, Command, Commands, FigureOf};
 use driftscope::window::curves::{Curve, CurvePlot, Line, Metric, table_steps};
-use driftscope::window::jobs::{FitDraft, JobChange, JobEvent, Outcome, Runner, Status, Task};
+use driftscope::window::jobs::{EncodeDraft, FitDraft, JobChange, JobEvent, Outcome, Runner, Status, Task};
 use driftscope::window::layout::{self, Pane};
 use driftscope::window::picture::{difference, picture};
 use driftscope::window::session::{Material, Session};
@@ -56,6 +56,11 @@ fn material(ctx: &JobCtx) -> Material {
         predictors,
         baselines: Baselines::fit(&pairs),
     }
+}
+
+pub(crate) fn toy_session() -> Arc<Session> {
+    let ctx = ctx();
+    Arc::new(Session::prepare(&ctx, material(&ctx)).unwrap())
 }
 
 fn worker() -> Worker {

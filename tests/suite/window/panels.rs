@@ -205,6 +205,84 @@ fn points_of(shape: &egui::Shape) -> usize {
     }
 }
 
+/// Centers of the filled dots of a color, in the order in which they are drawn.
+fn dots(shape: &egui::Shape, color: egui::Color32, found: &mut Vec<egui::Pos2>) {
+    match shape {
+        egui::Shape::Vec(all) => all.iter().for_each(|s| dots(s, color, found)),
+        egui::Shape::Circle(circle) if circle.fill == color => found.push(circle.center),
+        _ => {}
+    }
+}
+
+#[test]
+fn dragging_along_the_truth_moves_the_cursor_and_pulling_a_rollout_branches() {
+    let (state, _worker) = ready();
+    let draw = |ui: &mut egui::Ui, commands: &mut Commands| panels::trajectory_ui(ui, &state, &mut Drawings::default(), commands);
+    let mut harness =
+        Harness::builder().with_context_setup(theme::install).with_size([1200.0, 600.0]).build_ui_state(draw, Commands::default());
+    harness.run_steps(3);
+    // The last plane is that of the first two components.
+    let of_color = |color| {
+        let mut found = Vec::new();
+        harness.output().shapes.iter().for_each(|s| dots(&s.shape, color, &mut found));
+        found.split_off(found.len() - 17)
+    };
+    let visuals = &harness.ctx.global_style().visuals;
+    let truth = of_color(theme::ink(visuals));
+    let rollout = of_color(theme::source_color(Source::Rollout, visuals));
+    let alone = |i: usize, of: &[egui::Pos2], others: &[egui::Pos2]| {
+        let others = others.iter().chain(of.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, p)| p));
+        others.map(|p| p.distance(of[i])).fold(f32::INFINITY, f32::min) > theme::GRAB_REACH
+    };
+    let [from, to] = *(1..17).filter(|i| alone(*i, &truth, &rollout)).collect::<Vec<_>>().first_chunk().expect("points apart");
+    let pulled = (1..17).find(|i| alone(*i, &rollout, &truth)).expect("a point apart");
+    let mut drag = |a: egui::Pos2, b: egui::Pos2, modifiers: egui::Modifiers| {
+        harness.state_mut().take();
+        harness.event(egui::Event::ModifiersChanged(modifiers));
+        harness.hover_at(a);
+        harness.run_steps(1);
+        harness.drag_at(a);
+        harness.run_steps(1);
+        for share in [0.3, 0.7, 1.0] {
+            harness.hover_at(a.lerp(b, share));
+            harness.run_steps(1);
+        }
+        harness.drop_at(b);
+        harness.run_steps(2);
+        harness.state_mut().take()
+    };
+    let along = drag(truth[from], truth[to], egui::Modifiers::NONE);
+    assert_eq!(along.last(), Some(&Command::SetStep(to)), "{along:?}");
+    assert!(!along.iter().any(|c| matches!(c, Command::Branch { .. })));
+    let aside = rollout[pulled] + egui::vec2(40.0, -30.0);
+    let branched = drag(rollout[pulled], aside, egui::Modifiers::NONE);
+    let [Command::Branch { from: None, pull: Some(pull) }] = &branched[..] else { panic!("{branched:?}") };
+    assert!(pull.step == pulled && pull.by[0] > 0.0 && pull.by[1] > 0.0 && pull.by[2..].iter().all(|x| *x == 0.0), "{pull:?}");
+    let shifted = drag(rollout[pulled], rollout[pulled - 1], egui::Modifiers::SHIFT);
+    assert!(shifted.iter().all(|c| matches!(c, Command::SetStep(_))) && !shifted.is_empty(), "{shifted:?}");
+}
+
+#[test]
+fn a_folder_of_recordings_is_asked_about_and_sounds_show_what_they_measure() {
+    let (mut state, _worker) = ready();
+    let click = |state: &State, name: &'static str| asked(state, [1600.0, 1000.0], whole, move |h| h.get_by_label(name).click());
+    state.apply(Command::DraftEncode(Some(EncodeDraft::first("/recordings/clean".into()))));
+    let draft = state.encode.clone().unwrap();
+    assert!(draft.is_complete() && draft.out.ends_with("stores/clean-demo/latents.zarr"));
+    assert_eq!(click(&state, "Encode"), [Command::Start(Task::Encode(draft))]);
+    let asked_for = click(&state, "Mimi");
+    let [Command::DraftEncode(Some(mimi))] = &asked_for[..] else { panic!("{asked_for:?}") };
+    state.encode = Some(EncodeDraft { weights: None, ..mimi.clone() });
+    assert_eq!(click(&state, "Encode"), [], "without weights there is nothing to start");
+    assert_eq!(click(&state, "Choose…"), [Command::AskOpen(Ask::Weights)]);
+    state.apply(Command::EncodeWith("/m.safetensors".into()));
+    assert!(state.encode.as_ref().unwrap().is_complete());
+    let [Effect::Start(id, Task::Encode(_))] = state.apply(Command::Start(Task::Encode(state.encode.clone().unwrap())))[..] else {
+        panic!("no job")
+    };
+    assert!(state.encode.is_none() && state.jobs.iter().any(|j| j.id == id && j.task.resumes()));
+}
+
 #[test]
 fn every_panel_is_reached_by_name() {
     let (mut state, mut worker) = ready();

@@ -1,11 +1,13 @@
-//! Questions that lie over the window: quitting while a job runs, a layout's name, a fit's settings; and the list of keys.
+//! Questions that lie over the window: quitting while a job runs, a layout's name, the settings of a fit or an encoding; and the list of
+//! keys.
 
+use driftscope_core::codec::{CodecKind, EncodecFrames};
 use driftscope_core::predict::PredictorKind;
 use eframe::egui::{self, DragValue};
 
 use crate::window::actions::{actions, keys_text};
-use crate::window::command::{Command, Commands};
-use crate::window::jobs::{FitDraft, Status, Task};
+use crate::window::command::{Ask, Command, Commands};
+use crate::window::jobs::{EncodeDraft, FitDraft, Status, Task};
 use crate::window::state::State;
 use crate::window::theme;
 
@@ -19,6 +21,9 @@ pub(super) fn dialogs_ui(ctx: &egui::Context, state: &State, commands: &mut Comm
     }
     if let Some(fit) = &state.fit {
         fit_ui(ctx, state, fit, commands);
+    }
+    if let Some(draft) = &state.encode {
+        encode_ui(ctx, draft, commands);
     }
     if state.keys {
         keys_ui(ctx, state, commands);
@@ -119,6 +124,89 @@ fn fit_ui(ctx: &egui::Context, state: &State, fit: &FitDraft, commands: &mut Com
     });
     if modal.should_close() {
         commands.send(Command::DraftFit(None));
+    }
+}
+
+fn encode_ui(ctx: &egui::Context, asked: &EncodeDraft, commands: &mut Commands) {
+    let entered = ctx.input(|i| i.key_pressed(egui::Key::Enter)) && !ctx.egui_wants_keyboard_input();
+    let modal = egui::Modal::new(egui::Id::unique("encode")).show(ctx, |ui| {
+        ui.set_width(theme::DIALOG_WIDTH);
+        ui.strong("Make a store of recordings");
+        let mut draft = asked.clone();
+        egui::Grid::new("encode").num_columns(2).show(ui, |ui| {
+            ui.label("Recordings");
+            ui.add(egui::Label::new(draft.audio.display().to_string()).truncate()).on_hover_text(draft.audio.display().to_string());
+            ui.end_row();
+            ui.label("Codec");
+            ui.horizontal(|ui| {
+                for codec in CodecKind::ALL {
+                    if ui.selectable_label(draft.codec == codec, codec_name(codec)).on_hover_text(codec_text(codec)).clicked() {
+                        draft.choose(codec);
+                    }
+                }
+            });
+            ui.end_row();
+            if draft.codec == CodecKind::Encodec {
+                ui.label("Frames");
+                ui.vertical(|ui| {
+                    for (frames, name) in [
+                        (EncodecFrames::Native, "75 Hz × 128"),
+                        (EncodecFrames::Stacked, "12.5 Hz × 768, six stacked (lossless)"),
+                        (EncodecFrames::MeanRepeated, "12.5 Hz × 128, mean of six (lossy)"),
+                    ] {
+                        ui.radio_value(&mut draft.frames, frames, name);
+                    }
+                });
+                ui.end_row();
+            }
+            if draft.codec != CodecKind::Demo {
+                ui.label("Weights");
+                ui.horizontal(|ui| {
+                    if ui.button("Choose…").clicked() {
+                        commands.send(Command::AskOpen(Ask::Weights));
+                    }
+                    let text = draft.weights.as_ref().map_or_else(
+                        || format!("not on this machine; `driftscope fetch {}` downloads them", draft.codec),
+                        |path| path.display().to_string(),
+                    );
+                    ui.add(egui::Label::new(&text).truncate()).on_hover_text(text.as_str());
+                });
+                ui.end_row();
+            }
+        });
+        ui.weak(format!("{}; a store that is there is continued", draft.out.display()));
+        if draft != *asked {
+            commands.send(Command::DraftEncode(Some(draft.clone())));
+        }
+        ui.horizontal(|ui| {
+            if ui.add_enabled(draft.is_complete(), egui::Button::new("Encode")).clicked() || (entered && draft.is_complete()) {
+                commands.send(Command::Start(Task::Encode(draft.clone())));
+            }
+            if ui.button("Cancel").clicked() {
+                commands.send(Command::DraftEncode(None));
+            }
+        });
+    });
+    if modal.should_close() {
+        commands.send(Command::DraftEncode(None));
+    }
+}
+
+fn codec_name(codec: CodecKind) -> &'static str {
+    match codec {
+        CodecKind::Demo => "Demo",
+        CodecKind::Mimi => "Mimi",
+        CodecKind::Encodec => "EnCodec",
+        CodecKind::Calm => "CALM",
+    }
+}
+
+fn codec_text(codec: CodecKind) -> &'static str {
+    match codec {
+        CodecKind::Demo => "The embedded codec: 16 kHz speech, 12.5 Hz × 64",
+        CodecKind::Mimi => "Kyutai's Mimi: 24 kHz, 12.5 Hz × 512, before the quantizer",
+        CodecKind::Encodec => "EnCodec 24 kHz: 75 Hz × 128, before the quantizer",
+        CodecKind::Calm => "The VAE of CALM and pocket-tts: 24 kHz, 12.5 Hz × 32",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Right: how the rollout advances, what the synthetic modes do, and what leaves the window.
 
+use driftscope_core::perceive::Measure;
 use driftscope_core::predict::MagnitudeRule;
 use driftscope_core::rollout::synthetic::Accumulation;
 use driftscope_core::rollout::{RolloutConfig, Schedule, StepAction};
@@ -8,6 +9,7 @@ use eframe::egui::{self, Slider};
 use super::definition_ui;
 use crate::window::command::{Command, Commands, FigureOf};
 use crate::window::session::Session;
+use crate::window::source::Source;
 use crate::window::state::State;
 use crate::window::theme;
 
@@ -17,6 +19,10 @@ const RULES: [(MagnitudeRule, &str, &str); 4] = [
     (MagnitudeRule::Mode, "Mode", "e^(μ−σ²) of a LogNormal magnitude; the heaviest component of a Gaussian mixture."),
     (MagnitudeRule::Sample, "Sample", "A seeded draw, spread by the temperature."),
 ];
+/// Enough to tell intelligibility, quality, and distances with and without phase apart; all of them: `driftscope perceive`.
+const SHOWN_MEASURES: [Measure; 5] = [Measure::Stoi, Measure::PesqWideBand, Measure::MelDistance, Measure::SiSdr, Measure::F0Error];
+/// Below this a round trip is too poor to judge anything by; see the definition of the gate in [`driftscope_core::perceive`].
+const POOR_STOI: f64 = 0.75;
 const REANCHOR: [Option<usize>; 5] = [None, Some(1), Some(2), Some(4), Some(8)];
 
 /// Draws the inspector.
@@ -45,6 +51,7 @@ pub fn inspector_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
         ui.separator();
         synthetic_ui(ui, state, commands);
         ui.separator();
+        measures_ui(ui, state);
         export_ui(ui, state, commands);
     });
 }
@@ -186,6 +193,45 @@ fn synthetic_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
             }
         },
     );
+}
+
+/// What is listened to beside what the codec's round trip alone costs: no rollout can measure better than that.
+fn measures_ui(ui: &mut egui::Ui, state: &State) {
+    let of_truth = state.scored(Source::Truth);
+    let heard = state.scored(state.view.source).filter(|scored| scored.sound.source != Source::Truth);
+    let Some(any) = of_truth.or(heard) else { return };
+    let against = if any.against == Source::Original { "recording" } else { "ground truth" };
+    ui.strong(format!("Measured against the {against}"));
+    egui::Grid::new("measures").num_columns(3).striped(true).show(ui, |ui| {
+        ui.label("");
+        for scored in [of_truth, heard].into_iter().flatten() {
+            let name = if scored.sound.source == Source::Truth { "Round trip".to_owned() } else { state.source_name(scored.sound.source) };
+            ui.add(egui::Label::new(egui::RichText::new(&name).small()).truncate()).on_hover_text(scored.sound.source.explanation());
+        }
+        ui.end_row();
+        for measure in SHOWN_MEASURES {
+            ui.horizontal(|ui| {
+                ui.label(measure.name());
+                definition_ui(ui, measure.name(), measure.definition());
+            });
+            for scored in [of_truth, heard].into_iter().flatten() {
+                let (text, reason) = match scored.scores.all.iter().find(|(m, _)| *m == measure) {
+                    Some((_, Ok(score))) => (format!("{:.2} {}", score.value, measure.unit()), format!("n = {}", score.n)),
+                    Some((_, Err(reason))) => ("–".to_owned(), reason.to_string()),
+                    None => ("–".to_owned(), String::new()),
+                };
+                ui.monospace(text.trim()).on_hover_text(reason);
+            }
+            ui.end_row();
+        }
+    });
+    if let Some(stoi) = of_truth.filter(|s| s.against == Source::Original).and_then(|s| s.scores.value(Measure::Stoi))
+        && stoi < POOR_STOI
+    {
+        let text = format!("The codec's round trip alone has STOI {stoi:.2}: what is heard here says little about a rollout.");
+        ui.colored_label(theme::warning(), text);
+    }
+    ui.separator();
 }
 
 fn export_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {

@@ -20,8 +20,8 @@ use crate::window::worker::Rolled;
 
 const DEFINITION: &str = "Frames projected on the principal components of the training side's raw latents. Thin: the whole true utterance; thick: the \
     truth over the rollout's steps, and rollouts from the last true frame. Distances in two components are smaller than those in all: read \
-    distances in the state error. Click a point to hear the sound from there; pull a point of a rollout in the flat view, and the rollout goes \
-    on from there as a branch.";
+    distances in the state error. Click a point to hear the sound from there; drag along the truth, or with shift along any path, to move the \
+    cursor; pull a point of a rollout, and the rollout goes on from there as a branch (in space: parallel to the screen).";
 
 /// One path as it is drawn.
 struct Drawn {
@@ -107,9 +107,7 @@ fn color_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
             ColorBy::Path => "One color a path; later steps are more opaque",
             ColorBy::Step => "Blue at the first step, vermillion at the last",
             ColorBy::Error => "State error after the step: blue at 0, vermillion at 2 median ‖Δ‖ and more",
-            ColorBy::Manifold => {
-                "Distance to the 5 nearest training frames, over that of true frames: blue at 1, vermillion at 2 and more (known for the live rollout)"
-            }
+            ColorBy::Manifold => "Distance to the 5 nearest training frames, over that of true frames: blue at 1, vermillion at 2 and more",
         };
         let label = ui.selectable_label(state.view.color_by == color_by, egui::RichText::new(name).small());
         if label.on_hover_text(hint).accessible_name(format!("Color by {}", name.to_lowercase())).clicked() {
@@ -145,12 +143,10 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
     let of_errors = |errors: &mut dyn Iterator<Item = f64>| {
         std::iter::once(0.0).chain(errors.map(|e| (e / 2.0).clamp(0.0, 1.0) as f32)).collect::<Vec<_>>()
     };
-    let shades = |n: usize, errors: &mut dyn Iterator<Item = f64>, off: Option<&[f64]>| match (state.view.color_by, off) {
-        (ColorBy::Error, _) => of_errors(errors),
-        (ColorBy::Manifold, Some(off)) => {
-            std::iter::once(0.0).chain(off.iter().map(|d| (d - 1.0).clamp(0.0, 1.0) as f32)).collect::<Vec<_>>()
-        }
-        _ => along(n),
+    let shades = |n: usize, errors: &mut dyn Iterator<Item = f64>, off: &[f64]| match state.view.color_by {
+        ColorBy::Error => of_errors(errors),
+        ColorBy::Manifold => std::iter::once(0.0).chain(off.iter().map(|d| (d - 1.0).clamp(0.0, 1.0) as f32)).collect(),
+        ColorBy::Path | ColorBy::Step => along(n),
     };
     let (t0, n_steps) = (rolled.choice.t0, rolled.live.n_steps);
     let truth = rolled.true_path[t0 - 1..t0 + n_steps].to_vec();
@@ -164,9 +160,9 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
         opacity: 1.0,
     }];
     if let Some(fan) = state.fan.as_ref().filter(|fan| state.view.fan > 0 && fan.choice.rolls_like(&rolled.choice)) {
-        for (path, errors) in fan.paths.iter().zip(&fan.errors) {
+        for ((path, errors), off) in fan.paths.iter().zip(&fan.errors).zip(&fan.off_manifold) {
             let points: Vec<_> = std::iter::once(from(t0)).chain(path.iter().cloned()).collect();
-            let shades = shades(points.len(), &mut errors.iter().copied(), None);
+            let shades = shades(points.len(), &mut errors.iter().copied(), off);
             let color = theme::source_color(Source::Rollout, visuals);
             all.push(Drawn {
                 source: None,
@@ -181,7 +177,7 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
     }
     for kept in state.kept.values().filter(|k| state.view.branch(k.branch.id).is_some() && state.is_here(&k.branch.choice)) {
         let points: Vec<_> = std::iter::once(from(kept.branch.choice.t0)).chain(kept.path.iter().cloned()).collect();
-        let shades = shades(points.len(), &mut kept.rollout.state_err_after.iter().map(|e| f64::from(*e) / unit), None);
+        let shades = shades(points.len(), &mut kept.rollout.state_err_after.iter().map(|e| f64::from(*e) / unit), &kept.off_manifold);
         all.push(Drawn {
             source: Some(Source::Branch(kept.branch.id)),
             pulled: Pulled::Branch(kept.branch.id),
@@ -194,7 +190,7 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
     }
     let points: Vec<_> = std::iter::once(from(t0)).chain(rolled.rolled_path.iter().cloned()).collect();
     let errors = &mut rolled.live.state_err_after.iter().map(|e| f64::from(*e) / unit);
-    let shades = shades(points.len(), errors, Some(&rolled.off_manifold));
+    let shades = shades(points.len(), errors, &rolled.off_manifold);
     let color = theme::source_color(Source::Rollout, visuals);
     all.push(Drawn { source: Some(Source::Rollout), pulled: Pulled::Live, points, shades, color, width: theme::LIVE_WIDTH, opacity: 1.0 });
     all
@@ -208,6 +204,11 @@ impl Drawn {
             ColorBy::Path => [self.color; 2],
             _ => theme::SCALE_ENDS,
         }
+    }
+
+    /// What happens to the point when it is dragged.
+    fn pulls(&self, step: usize) -> bool {
+        self.pulled != Pulled::Nothing && step > 0
     }
 
     fn color_at(&self, i: usize, color_by: ColorBy) -> Color32 {
@@ -253,7 +254,15 @@ fn space_ui(
     let description =
         format!("Trajectory in three components, {} true frames, {} rolled steps", rolled.true_path.len(), rolled.rolled_path.len());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &description));
-    if response.dragged() {
+    // The shortest way in components that looks like `by` on the screen.
+    let components = |by: Vec2| {
+        let clip = [2.0 * by.x / area.width(), -2.0 * by.y / area.height()];
+        let row = |row: usize| [0, 1, 2].map(|k| matrix[k][row]);
+        let along = [0, 1].map(|i| clip[i] / row(i).iter().map(|m| m * m).sum::<f32>());
+        (0..3).map(|k| along[0] * row(0)[k] + along[1] * row(1)[k]).collect()
+    };
+    let held = hold(ui, state, drawn, &response, &Projection { place: &place, components: &components }, commands);
+    if response.dragged() && !held {
         commands.send(Command::TurnTrajectory(response.drag_delta() * theme::TURN_PER_POINT));
     }
     let scroll = if response.hovered() { ui.input(|i| i.smooth_scroll_delta().y) } else { 0.0 };
@@ -266,7 +275,7 @@ fn space_ui(
         hear(near(state, drawn, pos, &place, |d| d.source.is_some()), drawn, commands);
     }
     let text = match response.hover_pos().and_then(|pos| near(state, drawn, pos, &place, |d| d.source.is_some())) {
-        Some((path, step)) => format!("{}\nClick to hear it from here", point_text(state, drawn, path, step)),
+        Some((path, step)) => point_text(state, drawn, path, step),
         None => "Drag to turn, scroll to come nearer, double-click for the first view, click a point to hear it".to_owned(),
     };
     response.on_hover_text_at_pointer(text).on_hover_cursor(egui::CursorIcon::Grab);
@@ -308,7 +317,12 @@ fn point_text(state: &State, drawn: &[Drawn], path: usize, step: usize) -> Strin
         }
         _ => String::new(),
     };
-    format!("{name}, step {step}\n({}){off}", coordinates.join(", "))
+    let drag = if drawn[path].pulls(step) {
+        "pull it, and the rollout goes on from there; drag with shift to move the cursor"
+    } else {
+        "drag to move the cursor"
+    };
+    format!("{name}, step {step}\n({}){off}\nClick to hear it from here; {drag}", coordinates.join(", "))
 }
 
 /// The end of the axis of component `c`, from the middle.
@@ -372,11 +386,21 @@ fn departure(state: &State, rolled: &Rolled) -> String {
     format!("live rollout after step {step}: {error:.2} median ‖Δ‖ from the truth, {off:.2} × as far from the data as true frames")
 }
 
-/// A point that is being pulled: path and step.
+/// How components lie on the screen, and back.
+struct Projection<'a> {
+    /// Where a point of a path is drawn.
+    place: &'a dyn Fn(&[f32]) -> Pos2,
+    /// What a way on the screen is in components.
+    components: &'a dyn Fn(Vec2) -> Vec<f32>,
+}
+
+/// A point that is being dragged.
 #[derive(Clone, Copy)]
-struct Grabbed {
+struct Held {
     path: usize,
     step: usize,
+    /// It is pulled away; otherwise the cursor is led along its path.
+    pulls: bool,
 }
 
 /// Two components against each other. A click plays from the nearest point; a point of a rollout can be pulled.
@@ -441,59 +465,62 @@ fn plane_ui(
     if movable {
         move_plane(ui, &area, &response.transform, commands);
     }
-    grab(ui, state, session, drawn, (x, y), &area, &response.transform, commands);
+    let components = |by: Vec2| {
+        let [from, to] = [Pos2::ZERO, Pos2::ZERO + by].map(|pos| response.transform.value_from_position(pos));
+        let mut moved = vec![0.0; session.pca.variance.len()];
+        (moved[x], moved[y]) = ((to.x - from.x) as f32, (to.y - from.y) as f32);
+        moved
+    };
+    hold(ui, state, drawn, &area, &Projection { place: &place, components: &components }, commands);
     if let (true, Some(pos)) = (area.clicked(), area.interact_pointer_pos()) {
         hear(near(state, drawn, pos, &place, |d| d.source.is_some()), drawn, commands);
     }
     if let Some(pos) = area.hover_pos()
         && let Some((path, step)) = near(state, drawn, pos, &place, |d| d.source.is_some())
     {
-        let pull = if drawn[path].pulled != Pulled::Nothing && step > 0 { "; pull it, and the rollout goes on from there" } else { "" };
-        area.on_hover_text_at_pointer(format!("{}\nClick to hear it from here{pull}", point_text(state, drawn, path, step)));
+        area.on_hover_text_at_pointer(point_text(state, drawn, path, step));
     }
 }
 
-/// A point of a rollout is pulled: a line shows where to, and letting go makes a branch.
-#[expect(clippy::too_many_arguments, reason = "what is pulled, where, and along which components")]
-fn grab(
-    ui: &egui::Ui,
-    state: &State,
-    session: &Session,
-    drawn: &[Drawn],
-    (x, y): (usize, usize),
-    area: &egui::Response,
-    transform: &PlotTransform,
-    commands: &mut Commands,
-) {
-    let place = |p: &[f32]| transform.position_from_point(&[f64::from(p[x]), f64::from(p[y])].into());
-    let grab_id = ui.scope_id().with(("grab", x, y));
-    if area.drag_started()
-        && let Some(origin) = ui.input(|i| i.pointer.press_origin())
-    {
-        let grabbed = near(state, drawn, origin, &place, |d| d.pulled != Pulled::Nothing).filter(|(_, step)| *step > 0);
-        ui.data_mut(|d| match grabbed {
-            Some((path, step)) => drop(d.insert_temp(grab_id, Grabbed { path, step })),
-            None => d.remove::<Grabbed>(grab_id),
+/// A point is dragged: of a rollout, a line shows where to, and letting go makes a branch; of the truth, or with shift held, the cursor
+/// follows the pointer along the path. Whether anything is held.
+fn hold(ui: &egui::Ui, state: &State, drawn: &[Drawn], area: &egui::Response, view: &Projection<'_>, commands: &mut Commands) -> bool {
+    let id = area.id.with("held");
+    let (origin, along) = ui.input(|i| (i.pointer.press_origin(), i.modifiers.shift));
+    if let (true, Some(origin)) = (area.drag_started_by(egui::PointerButton::Primary), origin) {
+        let pulled = near(state, drawn, origin, view.place, |d| d.pulls(1)).filter(|(path, step)| !along && drawn[*path].pulls(*step));
+        let held = pulled.map(|(path, step)| Held { path, step, pulls: true }).or_else(|| {
+            near(state, drawn, origin, view.place, |d| d.source.is_some()).map(|(path, step)| Held { path, step, pulls: false })
+        });
+        ui.data_mut(|d| match held {
+            Some(held) => drop(d.insert_temp(id, held)),
+            None => d.remove::<Held>(id),
         });
     }
-    let grabbed = ui.data(|d| d.get_temp::<Grabbed>(grab_id)).filter(|g| g.path < drawn.len() && g.step < drawn[g.path].points.len());
-    if let (Some(grabbed), Some(pos)) = (grabbed, area.interact_pointer_pos()) {
-        let from = &drawn[grabbed.path].points[grabbed.step];
-        let stroke = egui::Stroke::new(theme::CURSOR_WIDTH, drawn[grabbed.path].color);
-        ui.painter_at(area.rect).extend(egui::Shape::dashed_line(&[place(from), pos], stroke, theme::DASH, theme::DASH * 0.6));
+    let held = ui.data(|d| d.get_temp::<Held>(id)).filter(|h| h.path < drawn.len() && h.step < drawn[h.path].points.len());
+    let (Some(held), Some(pos)) = (held, area.interact_pointer_pos()) else { return false };
+    let path = &drawn[held.path];
+    if held.pulls {
+        let from = (view.place)(&path.points[held.step]);
+        let stroke = egui::Stroke::new(theme::CURSOR_WIDTH, path.color);
+        ui.painter_at(area.rect).extend(egui::Shape::dashed_line(&[from, pos], stroke, theme::DASH, theme::DASH * 0.6));
         ui.painter_at(area.rect).circle_stroke(pos, theme::CURSOR_RADIUS, stroke);
         if area.drag_stopped() {
-            let to = transform.value_from_position(pos);
-            let mut by = vec![0.0; session.pca.variance.len()];
-            (by[x], by[y]) = ((to.x - f64::from(from[x])) as f32, (to.y - f64::from(from[y])) as f32);
-            let pull = Some(Pull { step: grabbed.step, by });
-            let from = if let Pulled::Branch(id) = drawn[grabbed.path].pulled { Some(id) } else { None };
+            let pull = Some(Pull { step: held.step, by: (view.components)(pos - from) });
+            let from = if let Pulled::Branch(id) = path.pulled { Some(id) } else { None };
             commands.send(Command::Branch { from, pull });
+        }
+    } else {
+        let finite = path.points.iter().enumerate().filter(|(_, x)| x.iter().all(|v| v.is_finite()));
+        let distances = finite.map(|(step, x)| (step, (view.place)(x).distance(pos)));
+        if let Some((step, _)) = distances.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(step, _)| state.cursor_step() != Some(*step)) {
+            commands.send(Command::SetStep(step));
         }
     }
     if area.drag_stopped() {
-        ui.data_mut(|d| d.remove::<Grabbed>(grab_id));
+        ui.data_mut(|d| d.remove::<Held>(id));
     }
+    true
 }
 
 /// Lowest and highest corner of all rollouts and the truth beside them, with a margin.

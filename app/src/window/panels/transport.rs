@@ -1,5 +1,6 @@
 //! Play, loop, and one button for each source; the keys 1…9 do the same.
 
+use driftscope_core::perceive::{Measure, Scores};
 use eframe::egui;
 
 use super::swatch_ui;
@@ -56,6 +57,13 @@ pub(super) fn readout(state: &State) -> String {
     format!("{minutes:.0}:{seconds:05.2}  frame {:>3}  step {step:>2}", state.cursor_frame())
 }
 
+/// "STOI 0.93, PESQ-WB 3.1".
+fn measured(scores: &Scores) -> String {
+    let numbers = [Measure::Stoi, Measure::PesqWideBand].map(|m| scores.value(m).map(|value| format!("{} {value:.2}", m.name())));
+    let numbers: Vec<String> = numbers.into_iter().flatten().collect();
+    if numbers.is_empty() { String::new() } else { format!("\n{}", numbers.join(", ")) }
+}
+
 fn source_ui(ui: &mut egui::Ui, state: &State, source: Source, label: &str, commands: &mut Commands) {
     let sound = state.sound(source);
     let (enabled, remark) = match sound {
@@ -79,7 +87,8 @@ fn source_ui(ui: &mut egui::Ui, state: &State, source: Source, label: &str, comm
             SoundState::Ready(sound) => sound.loudness_lufs.map_or_else(String::new, |l| format!("\n{l:.1} LUFS")),
             _ => String::new(),
         };
-        let hint = format!("{} {remark}{loudness}", source.explanation());
+        let measured = state.scored(source).map_or_else(String::new, |scored| measured(&scored.scores));
+        let hint = format!("{} {remark}{loudness}{measured}", source.explanation());
         if button.on_hover_text(&hint).on_disabled_hover_text(hint).accessible_name(state.source_name(source)).clicked() {
             commands.send(Command::Listen(source));
         }

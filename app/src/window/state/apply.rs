@@ -182,6 +182,8 @@ impl State {
                 return Ok(self.start(job.task));
             }
             Command::DraftFit(fit) => self.fit = fit,
+            Command::DraftEncode(draft) => self.encode = draft,
+            Command::EncodeWith(weights) => self.encode.iter_mut().for_each(|draft| draft.weights = Some(weights.clone())),
             Command::Quit if self.n_running() > 0 => self.quitting = true,
             Command::Quit | Command::QuitNow => return Ok(vec![Effect::Close]),
             Command::KeepOpen => self.quitting = false,
@@ -286,6 +288,7 @@ impl State {
         self.compared.clear();
         self.comparison.clear();
         self.sounds.clear();
+        self.scores.clear();
         self.hovered = None;
     }
 
@@ -437,7 +440,7 @@ impl State {
     pub(super) fn start(&mut self, task: Task) -> Vec<Effect> {
         let id = self.next_job;
         self.next_job += 1;
-        self.fit = None;
+        (self.fit, self.encode) = (None, None);
         self.jobs.push(Job::new(id, task.clone()));
         vec![Effect::Start(id, task)]
     }

@@ -18,14 +18,14 @@ use eframe::egui::util::undoer::{Settings, Undoer};
 use super::command::{Ask, ExportFolder};
 use super::curves::{CurvePlot, Line};
 use super::export::{Draft, Preview};
-use super::jobs::{FitDraft, Job, Status, Task};
+use super::jobs::{EncodeDraft, FitDraft, Job, Status, Task};
 use super::layout::{self, Layout};
 use super::memory::{Carried, Found, Memory};
 use super::session::Session;
 use super::source::Source;
 use super::theme;
 use super::view::{Basis, Choice, Comparand, View};
-use super::worker::{Compared, Fan, Kept, Rolled, Sound, Wish, comparand_name};
+use super::worker::{Compared, Fan, Kept, Rolled, Scored, Sound, Wish, comparand_name};
 
 /// One sentence for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +124,8 @@ pub struct State {
     pub comparison: Vec<CurvePlot>,
     /// Newest sound of each source.
     pub sounds: BTreeMap<Source, Arc<Sound>>,
+    /// What they measure.
+    pub scores: BTreeMap<Source, Arc<Scored>>,
     /// The one cursor, seconds from the utterance's start.
     pub position_sec: f64,
     /// Sound is running.
@@ -134,6 +136,8 @@ pub struct State {
     pub jobs: Vec<Job>,
     /// The fit in preparation.
     pub fit: Option<FitDraft>,
+    /// The encoding in preparation.
+    pub encode: Option<EncodeDraft>,
     /// The palette, where it is open.
     pub palette: Option<Palette>,
     /// The figure in preparation.
@@ -185,11 +189,13 @@ impl Default for State {
             compared: BTreeMap::new(),
             comparison: Vec::new(),
             sounds: BTreeMap::new(),
+            scores: BTreeMap::new(),
             position_sec: 0.0,
             playing: false,
             hovered: None,
             jobs: Vec::new(),
             fit: None,
+            encode: None,
             palette: None,
             figure: None,
             preview: None,
@@ -222,7 +228,13 @@ impl State {
 
     /// Something lies over the window, and the keys are its own.
     pub fn is_covered(&self) -> bool {
-        self.palette.is_some() || self.quitting || self.naming.is_some() || self.figure.is_some() || self.fit.is_some() || self.keys
+        self.palette.is_some()
+            || self.quitting
+            || self.naming.is_some()
+            || self.figure.is_some()
+            || self.fit.is_some()
+            || self.encode.is_some()
+            || self.keys
     }
 
     /// What the worker is asked for.
@@ -313,6 +325,12 @@ impl State {
             Some(sound) if Basis::of(source, &self.view, shown).is_some_and(|basis| basis == sound.basis) => SoundState::Ready(sound),
             _ => SoundState::Computing,
         }
+    }
+
+    /// What the sound of a source measures, if it is the one that is heard.
+    pub fn scored(&self, source: Source) -> Option<&Scored> {
+        let SoundState::Ready(sound) = self.sound(source) else { return None };
+        self.scores.get(&source).map(AsRef::as_ref).filter(|scored| Arc::ptr_eq(&scored.sound, sound))
     }
 
     /// A branch that is shown with the utterance on screen.

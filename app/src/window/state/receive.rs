@@ -49,6 +49,7 @@ impl State {
                     self.sounds.insert(sound.source, sound);
                 }
             }
+            Delivery::Scored(scored) => drop(self.scores.insert(scored.sound.source, scored)),
             Delivery::Job(event) => return self.job(event),
             Delivery::Preview(preview) => {
                 if self.figure.as_ref().is_some_and(|draft| *draft == preview.draft) {
@@ -138,8 +139,10 @@ impl State {
                     if !task.resumes() && !self.opened.contains(&task) {
                         self.opened.push(task.clone());
                     }
-                    if let Task::Fit(fit) = &task {
-                        self.opened.push(Task::AddPredictor { path: fit.out.clone(), store: fit.store });
+                    match &task {
+                        Task::Fit(fit) => self.opened.push(Task::AddPredictor { path: fit.out.clone(), store: fit.store }),
+                        Task::Encode(draft) => self.opened.push(Task::OpenStore { path: draft.out.clone() }),
+                        _ => {}
                     }
                     effects = self.gain(outcome);
                 }

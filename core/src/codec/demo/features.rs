@@ -62,8 +62,13 @@ impl Analysis {
 
     /// Mel magnitudes to the power 1/3, `[n_latents, 8, 80]`, unscaled.
     pub(super) fn patches(&self, samples: &[f32]) -> Vec<f32> {
-        let n_frames = Self::n_latents(samples.len()) * FRAMES_PER_LATENT;
-        let magnitudes = self.mel_stft.magnitudes(&without_offset(samples), FIRST_SAMPLE, n_frames);
+        self.patches_of_filtered(&without_offset(samples), FIRST_SAMPLE, Self::n_latents(samples.len()))
+    }
+
+    /// The same from samples without their offset, the window of the first frame beginning at `first_sample`.
+    pub(super) fn patches_of_filtered(&self, samples: &[f32], first_sample: isize, n_latents: usize) -> Vec<f32> {
+        let n_frames = n_latents * FRAMES_PER_LATENT;
+        let magnitudes = self.mel_stft.magnitudes(samples, first_sample, n_frames);
         let mut patches = Vec::with_capacity(n_frames * N_MELS);
         for frame in magnitudes.chunks_exact(self.mel_stft.n_bins()) {
             patches.extend(self.bands.iter().map(|(first, weights)| {
@@ -84,15 +89,22 @@ impl Analysis {
 }
 
 /// One pole and a zero at 0 Hz, as if the first sample had always been there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OffsetFilter {
+    before: Option<f32>,
+    out: f32,
+}
+
+impl OffsetFilter {
+    pub(super) fn next(&mut self, x: f32) -> f32 {
+        let keep = (-2.0 * std::f32::consts::PI * OFFSET_CORNER_HZ / SAMPLE_RATE_HZ as f32).exp();
+        self.out = keep * self.out + x - self.before.unwrap_or(x);
+        self.before = Some(x);
+        self.out
+    }
+}
+
 fn without_offset(samples: &[f32]) -> Vec<f32> {
-    let keep = (-2.0 * std::f32::consts::PI * OFFSET_CORNER_HZ / SAMPLE_RATE_HZ as f32).exp();
-    let (mut before, mut out) = (samples.first().copied().unwrap_or(0.0), 0.0);
-    samples
-        .iter()
-        .map(|&x| {
-            out = keep * out + x - before;
-            before = x;
-            out
-        })
-        .collect()
+    let mut filter = OffsetFilter::default();
+    samples.iter().map(|&x| filter.next(x)).collect()
 }

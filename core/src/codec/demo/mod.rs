@@ -6,6 +6,7 @@
 
 mod closed_form;
 mod config;
+mod encoding;
 mod expansion;
 mod features;
 mod network;
@@ -26,6 +27,7 @@ use features::{Analysis, FIRST_SAMPLE, FRAME_HOP_SAMPLES, FRAMES_PER_LATENT, HOP
 use weights::Weights;
 
 pub use config::DemoCodecConfig;
+pub(super) use encoding::Encoding;
 pub use network::NetworkConfig;
 pub use training::{CodecFitError, SpeechClip, fit_codec};
 pub use weights::{Header, Provenance};
@@ -95,16 +97,20 @@ impl DemoCodec {
         let clip = audio::resample(clip, SAMPLE_RATE_HZ).map_err(|e| CodecError::Input(e.to_string()))?;
         let mut patches = self.analysis.patches(&clip.samples);
         patches.iter_mut().for_each(|v| *v /= self.weights.header.scale);
-        let n = patches.len() / PATCH;
-        let patches = Tensor::from_data(TensorData::new(patches, [1, n, PATCH]), &self.device);
+        let frame_rate_hz = f64::from(SAMPLE_RATE_HZ) / HOP_SAMPLES as f64;
+        Ok(Latents { values: self.latents_of_patches(&patches), dim: self.dim(), frame_rate_hz })
+    }
+
+    /// Standardized posterior means `[n, dim]` of scaled patches `[n, 640]`.
+    fn latents_of_patches(&self, patches: &[f32]) -> Vec<f32> {
+        let patches = Tensor::from_data(TensorData::new(patches.to_vec(), [1, patches.len() / PATCH, PATCH]), &self.device);
         let mut values: Vec<f32> = self.weights.vae.encoder.forward(patches).0.into_data().try_into_vec().expect("latents are f32");
         for frame in values.chunks_exact_mut(self.dim()) {
             for ((z, mean), std) in frame.iter_mut().zip(&self.weights.latent_mean).zip(&self.weights.latent_std) {
                 *z = (*z - mean) / std;
             }
         }
-        let frame_rate_hz = f64::from(SAMPLE_RATE_HZ) / HOP_SAMPLES as f64;
-        Ok(Latents { values, dim: self.dim(), frame_rate_hz })
+        values
     }
 
     /// `n_frames × 1280` samples.

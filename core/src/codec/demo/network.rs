@@ -59,6 +59,11 @@ impl Default for NetworkConfig {
 }
 
 impl NetworkConfig {
+    /// Patches before its own that a latent of the encoder depends on.
+    pub(super) fn encoder_past(&self) -> usize {
+        if self.residual { self.encoder_patches - 1 + self.n_blocks * (self.kernel - 1) } else { 0 }
+    }
+
     /// Latents before its own on which a decoded latent's magnitudes depend.
     pub(super) fn decoder_past(&self) -> usize {
         let fine = self.n_fine_blocks * self.fine_kernel.saturating_sub(1);

@@ -292,3 +292,36 @@ fn decoding_stops_when_asked() {
     assert!(matches!(codec.decode(&latents, &stop), Err(CodecError::Cancelled(_))));
     assert!(matches!(codec.decode_between(&latents, 3..6, &around, &stop), Err(CodecError::Cancelled(_))));
 }
+
+#[test]
+fn as_sound_arrives_the_latents_are_those_of_the_whole() {
+    let codec = std::sync::Arc::new(DemoCodec::embedded().unwrap());
+    // Longer than two of the pieces that are encoded at once, and ending within a latent.
+    let second = vowel(1.0, 140.0, 3).samples;
+    let samples: Vec<f32> = second.iter().cycle().take(45 * 16_000 + 333).copied().collect();
+    let streamed = |cuts: &[usize]| {
+        let (mut encoding, mut frames, mut rest) = (Encoding::new(std::sync::Arc::clone(&codec)), Vec::new(), &samples[..]);
+        for &cut in cuts.iter().cycle() {
+            let (piece, after) = rest.split_at(cut.min(rest.len()));
+            frames.extend(encoding.push(piece).unwrap());
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        frames.extend(encoding.finish().unwrap());
+        frames
+    };
+    let whole = codec.encode(&AudioClip { samples: samples.clone(), sample_rate_hz: SAMPLE_RATE_HZ }).unwrap();
+    let frames = streamed(&[1_000_000]);
+    assert_eq!(frames.len(), whole.values.len());
+    let off = frames.iter().zip(&whole.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 2e-5, "off by {off}");
+    assert_eq!(bits(&streamed(&[1, 70_000, 0, 1_280, 333])), bits(&frames), "however it is cut");
+
+    let one = Encoding::new(std::sync::Arc::clone(&codec));
+    assert!(one.finish().unwrap_err().to_string().contains("no samples"));
+    let mut bad = Encoding::new(codec);
+    bad.push(&[0.0; 7]).unwrap();
+    assert_eq!(bad.push(&[0.1, f32::NAN]).unwrap_err().to_string(), "sample 8 is no number; the sound cannot be encoded");
+}

@@ -120,6 +120,9 @@ pub enum StoreError {
         /// The writer's.
         wanted: String,
     },
+    /// Two writers.
+    #[error("{0}: is being written by another run; wait for its end, or name another store")]
+    Busy(PathBuf),
     /// From the text files.
     #[error(transparent)]
     Split(#[from] SplitError),

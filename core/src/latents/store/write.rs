@@ -4,11 +4,12 @@
 //! is therefore complete, whenever the writing ended.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use zarrs::array::{Array, ArrayError, CodecOptions};
 use zarrs::filesystem::FilesystemStore;
@@ -27,13 +28,19 @@ pub struct StoreWriter {
     frame_rate_hz: f64,
     rows: Vec<Utterance>,
     positions: HashMap<String, usize>,
+    lock: Option<Lock>,
 }
+
+/// Tells other writers, and is let go with the process, however that ends.
+#[derive(Debug)]
+struct Lock(#[expect(dead_code, reason = "it is let go when it is closed")] File);
 
 impl StoreWriter {
     /// Starts (or goes on with) a store at `path` (the `.zarr` folder). A store that is there must have the same format, dimensions,
-    /// frame rate and codec; its index rows are kept.
+    /// frame rate and codec; its index rows are kept, and what a killed run left unfinished is removed. One that another process writes
+    /// at the moment is refused.
     pub fn create(path: &Path, version: ZarrVersion, dim: usize, frame_rate_hz: f64, codec: Option<CodecTag>) -> Result<Self, StoreError> {
-        let mut writer = Self { path: path.into(), version, dim, frame_rate_hz, rows: Vec::new(), positions: HashMap::new() };
+        let mut writer = Self { path: path.into(), version, dim, frame_rate_hz, rows: Vec::new(), positions: HashMap::new(), lock: None };
         let mut attributes = Map::new();
         attributes.insert("frame_rate_hz".into(), json!(frame_rate_hz));
         attributes.insert("latent_dim".into(), json!(dim));
@@ -44,12 +51,18 @@ impl StoreWriter {
         match Group::read(path)? {
             Some(root) => {
                 writer.check_same(&root, &ours)?;
-                writer.remove_unfinished();
+                writer.lock = lock(path, version)?;
+                disk::remove_all_unfinished(path);
+                disk::remove_unfinished(&index::own(path));
                 if let Some(index) = index::beside(path) {
                     index::read(&index)?.into_iter().for_each(|row| writer.keep(row));
                 }
             }
-            None if is_empty_or_absent(path) => ours.write(path)?,
+            None if is_empty_or_absent(path) => {
+                disk::remove_all_unfinished(path);
+                ours.write(path)?;
+                writer.lock = lock(path, version)?;
+            }
             None => return Err(StoreError::NotAStore(path.into())),
         }
         Ok(writer)
@@ -57,6 +70,20 @@ impl StoreWriter {
 
     /// An utterance of an earlier run that is there and whole; it is taken into the index and need not be written again.
     pub fn existing(&mut self, utterance_id: &str) -> Option<Utterance> {
+        let row = self.whole(utterance_id)?;
+        self.keep(row.clone());
+        Some(row)
+    }
+
+    /// [`Self::existing`] for many, read in parallel: which of them are there.
+    pub fn existing_among(&mut self, utterance_ids: &[&str]) -> Vec<bool> {
+        let rows: Vec<Option<Utterance>> = utterance_ids.par_iter().map(|id| self.whole(id)).collect();
+        let is_there = rows.iter().map(Option::is_some).collect();
+        rows.into_iter().flatten().for_each(|row| self.keep(row));
+        is_there
+    }
+
+    fn whole(&self, utterance_id: &str) -> Option<Utterance> {
         let folder = group_folder(&self.path, utterance_id).ok()?;
         let group = Group::read(&folder).ok()??;
         let [n_frames, _] = array::latents_shape(&folder).ok()?;
@@ -68,7 +95,8 @@ impl StoreWriter {
             audio_path: group.text("audio_path").map(PathBuf::from),
         };
         array::latents(&self.path, &row, self.dim).ok()?;
-        self.keep(row.clone());
+        array::energy(&self.path, &row).ok()?;
+        array::time_span(&folder).ok()?;
         Some(row)
     }
 
@@ -87,6 +115,14 @@ impl StoreWriter {
         written?;
         self.keep(Utterance { n_frames: latents.n_frames(), ..utterance.clone() });
         Ok(())
+    }
+
+    /// Puts these utterances into this order in the index, behind those that are not among them: utterances that were encoded side by
+    /// side, or in several runs, get the rows that one run after another would give them.
+    pub fn order(&mut self, utterance_ids: &[&str]) {
+        let place: HashMap<&str, usize> = utterance_ids.iter().enumerate().map(|(i, &id)| (id, i + 1)).collect();
+        self.rows.sort_by_key(|row| place.get(row.id.as_str()).copied().unwrap_or(0));
+        self.positions = self.rows.iter().enumerate().map(|(i, row)| (row.id.clone(), i)).collect();
     }
 
     /// Writes `latents_index.parquet` (`NAME_index.parquet` beside `NAME.zarr`).
@@ -117,18 +153,6 @@ impl StoreWriter {
             }
         }
         Ok(())
-    }
-
-    /// Folders that an interrupted run left behind.
-    fn remove_unfinished(&self) {
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let bytes = name.as_encoded_bytes();
-            if bytes.starts_with(b".") && bytes.ends_with(b".part") {
-                // What cannot be removed is hidden and never read.
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
     }
 
     fn check(&self, target: &Path, utterance: &Utterance, latents: &Latents, energy: &[f32]) -> Result<(), StoreError> {
@@ -204,9 +228,25 @@ fn replace_folder(part: &Path, target: &Path) -> io::Result<()> {
     fs::remove_dir_all(&old)
 }
 
+/// A file system that knows no locks does without.
+fn lock(store: &Path, version: ZarrVersion) -> Result<Option<Lock>, StoreError> {
+    // Where locks are mandatory a reader could not open what is locked.
+    if !cfg!(unix) {
+        return Ok(None);
+    }
+    let root = store.join(if version == ZarrVersion::V2 { ".zgroup" } else { "zarr.json" });
+    let file = File::open(&root).map_err(|source| StoreError::Io { path: root, source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Busy(store.into())),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// A folder in which a run was killed before its first file was whole counts as empty.
 fn is_empty_or_absent(path: &Path) -> bool {
     match fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_none(),
+        Ok(entries) => entries.flatten().all(|entry| disk::is_unfinished(&entry.file_name())),
         Err(_) => !path.exists(),
     }
 }

@@ -1,0 +1,167 @@
+//! Where the published weights of codecs are: in the Hugging Face cache of this machine. Found here, never downloaded; that is
+//! `driftscope fetch`.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use driftscope_core::codec::{Codec, CodecKind, CodecOptions};
+use driftscope_core::latents::CodecTag;
+use serde::de::DeserializeOwned;
+
+/// A file of weights in a repository of huggingface.co.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Published {
+    /// Whose weights.
+    pub(crate) codec: CodecKind,
+    /// `owner/name`.
+    pub(crate) repository: &'static str,
+    /// Path inside it.
+    pub(crate) file: String,
+    /// As its page states it.
+    pub(crate) license: &'static str,
+    /// What else one should know before asking for it.
+    pub(crate) note: &'static str,
+    /// Whether its terms must be accepted there first.
+    pub(crate) is_gated: bool,
+}
+
+/// What is published of a codec, the fullest first; nothing of the one that is compiled in. CALM has one codec for each language.
+pub(crate) fn published(codec: CodecKind, language: &str) -> Vec<Published> {
+    let plain = |repository, license, note| {
+        vec![Published { codec, repository, file: "model.safetensors".to_owned(), license, note, is_gated: false }]
+    };
+    let calm = |repository, note, is_gated| {
+        let license = "CC-BY-4.0, with a list of prohibited uses (cloning a voice without consent)";
+        Published { codec, repository, file: format!("languages/{language}/model.safetensors"), license, note, is_gated }
+    };
+    match codec {
+        CodecKind::Demo => Vec::new(),
+        CodecKind::Mimi => plain("kyutai/mimi", "CC-BY-4.0", ""),
+        CodecKind::Encodec => plain("facebook/encodec_24khz", "as its page states it; the code is MIT", ""),
+        CodecKind::Calm => vec![
+            calm("kyutai/pocket-tts", "the codec is part of a text-to-speech model", true),
+            calm("kyutai/pocket-tts-without-voice-cloning", "its encoder is empty: it decodes only", false),
+        ],
+    }
+}
+
+/// The language of CALM's codec where none is named.
+pub(crate) const DEFAULT_LANGUAGE: &str = "english";
+
+impl Published {
+    /// Its file in a cache folder: of the revision that `refs/main` names, else of the one that came last.
+    pub(crate) fn in_cache(&self, hub: &Path) -> Option<PathBuf> {
+        let repository = hub.join(format!("models--{}", self.repository.replace('/', "--")));
+        let snapshots = repository.join("snapshots");
+        let main = std::fs::read_to_string(repository.join("refs/main")).unwrap_or_default();
+        // An empty or damaged reference must not lead out of the snapshots.
+        let is_revision = !main.trim().is_empty() && main.trim().bytes().all(|b| b.is_ascii_hexdigit());
+        let current = is_revision.then(|| snapshots.join(main.trim()).join(&self.file)).filter(|p| p.is_file());
+        current.or_else(|| {
+            let all = std::fs::read_dir(&snapshots).into_iter().flatten().flatten().map(|entry| entry.path().join(&self.file));
+            let dated = all.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)));
+            dated.max().map(|(_, path)| path)
+        })
+    }
+}
+
+/// The weights of a codec that the cache of this machine holds.
+pub(crate) fn found(codec: CodecKind) -> Option<PathBuf> {
+    let hub = hub()?;
+    published(codec, DEFAULT_LANGUAGE).iter().find_map(|published| published.in_cache(&hub))
+}
+
+/// The codec that made a store's latents, where its weights are on this machine.
+pub(crate) fn codec_of(tag: &CodecTag) -> Option<Codec> {
+    let codec = match tag.codec.parse().ok()? {
+        CodecKind::Demo => Codec::embedded(),
+        kind => Codec::open(kind, &found(kind)?, &chosen(tag)),
+    };
+    codec.ok().filter(|codec| codec.tag() == *tag)
+}
+
+/// What of a codec was chosen for a store, from the words of its tap; words that are no choice are passed over.
+pub(crate) fn chosen(tag: &CodecTag) -> CodecOptions {
+    let mut options = CodecOptions::default();
+    for word in tag.tap.split(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+        options.tap = named(word).unwrap_or(options.tap);
+        options.frames = named(word).or_else(|_| named(&format!("mean-{word}"))).unwrap_or(options.frames);
+        options.end = named(word).unwrap_or(options.end);
+        options.gelu = named(word).ok().or(options.gelu);
+    }
+    options
+}
+
+/// A variant by the name that files give it.
+pub(crate) fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|e| e.to_string())
+}
+
+/// The folder that `huggingface_hub` and `hf-hub` keep repositories in; `None` without a home folder.
+pub(crate) fn hub() -> Option<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("HF_HUB_CACHE")
+        .or_else(|| set("HUGGINGFACE_HUB_CACHE"))
+        .or_else(|| set("HF_HOME").map(|home| home.join("hub")))
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("huggingface/hub")))
+        .or_else(|| Some(directories::BaseDirs::new()?.home_dir().join(".cache/huggingface/hub")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use driftscope_core::codec::{EncodecFrames, EndPadding, Gelu, Tap};
+
+    use super::*;
+
+    #[test]
+    fn choices_are_read_from_the_tap() {
+        let of = |tap: &str| chosen(&CodecTag { codec: "encodec".into(), tap: tap.into(), weights_hash: String::new() });
+        for plain in ["", "continuous", "posterior-mean", "pre-quantizer output"] {
+            assert_eq!(of(plain), CodecOptions::default(), "{plain}");
+        }
+        let options = CodecOptions {
+            tap: Tap::Dequantized,
+            frames: EncodecFrames::MeanRepeated,
+            end: EndPadding::Layers,
+            gelu: Some(Gelu::Tanh),
+            ..CodecOptions::default()
+        };
+        assert_eq!(of("dequantized, mean-repeated, layers, tanh"), options);
+        assert_eq!(of("continuous, mean of 6, interpolated").frames, EncodecFrames::MeanInterpolated);
+        assert_eq!(of("continuous, 6 stacked").frames, EncodecFrames::Stacked);
+    }
+
+    #[test]
+    fn the_revision_of_main_else_the_last() {
+        let hub = tempfile::tempdir().unwrap();
+        let mimi = &published(CodecKind::Mimi, DEFAULT_LANGUAGE)[0];
+        assert_eq!(mimi.in_cache(hub.path()), None);
+        let repository = hub.path().join("models--kyutai--mimi");
+        let file = |revision: &str| repository.join("snapshots").join(revision).join("model.safetensors");
+        for revision in ["aaaa", "bbbb"] {
+            fs::create_dir_all(file(revision).parent().unwrap()).unwrap();
+        }
+        fs::write(file("aaaa"), "").unwrap();
+        assert_eq!(mimi.in_cache(hub.path()), Some(file("aaaa")), "without a reference");
+        fs::write(file("bbbb"), "").unwrap();
+        fs::create_dir(repository.join("refs")).unwrap();
+        for (reference, revision) in [("aaaa\n", "aaaa"), ("bbbb", "bbbb")] {
+            fs::write(repository.join("refs/main"), reference).unwrap();
+            assert_eq!(mimi.in_cache(hub.path()), Some(file(revision)));
+        }
+        for elsewhere in ["", "../../x", "cccc"] {
+            fs::write(repository.join("refs/main"), elsewhere).unwrap();
+            assert!(mimi.in_cache(hub.path()).unwrap().starts_with(repository.join("snapshots")), "{elsewhere:?}");
+        }
+    }
+
+    #[test]
+    fn every_codec_but_the_embedded_one_is_published() {
+        for codec in CodecKind::ALL {
+            assert_eq!(published(codec, "french").is_empty(), codec == CodecKind::Demo);
+        }
+        assert_eq!(published(CodecKind::Calm, "french")[0].file, "languages/french/model.safetensors");
+    }
+}

@@ -1,0 +1,321 @@
+//! Convolutions in time over channel-last frames, as they arrive.
+//!
+//! A layer reads from a line: the frames `[n, channels]` that it still needs, older ones first. What a causal convolution pads on the
+//! left is what its line holds at the start, and what a later push needs of an earlier one simply stays in the line.
+
+use driftscope_numerics::activation::Activation;
+use driftscope_numerics::windows::convolve;
+
+use super::weights::{Weights, transposed};
+use crate::codec::CodecError;
+
+/// What stands before the first frame, and behind the last where the stride needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::codec) enum Padding {
+    /// Silence.
+    Zeros,
+    /// The nearest frame.
+    Replicate,
+    /// The frames in reverse, without the nearest. The first output waits for as many frames as are mirrored.
+    Reflect,
+}
+
+/// Whether a layer has a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::codec) enum Bias {
+    /// One value a channel.
+    Learned,
+    /// None.
+    Absent,
+}
+
+/// Shape of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::codec) struct Shape {
+    pub(in crate::codec) input: usize,
+    pub(in crate::codec) output: usize,
+    pub(in crate::codec) kernel: usize,
+    pub(in crate::codec) stride: usize,
+}
+
+/// A causal convolution and the activation behind it.
+#[derive(Debug)]
+pub(in crate::codec) struct Conv {
+    /// `[kernel · input, output]`.
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    shape: Shape,
+    padding: Padding,
+    activation: Activation,
+}
+
+/// What a convolution knows besides its line.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::codec) struct Start {
+    padded: bool,
+}
+
+impl Conv {
+    /// Takes `name.weight` (or its parts) `[output, input, kernel]` and `name.bias`.
+    pub(in crate::codec) fn load(
+        weights: &mut Weights,
+        name: &str,
+        shape: Shape,
+        bias: Bias,
+        padding: Padding,
+        activation: Activation,
+    ) -> Result<Self, CodecError> {
+        let Shape { input, output, kernel, .. } = shape;
+        let raw = kernel_of(weights, name, [output, input, kernel])?;
+        let weight = repacked(&raw, output, input, kernel);
+        let bias = bias_of(weights, name, output, bias)?;
+        Ok(Self { weight, bias, shape, padding, activation })
+    }
+
+    /// The line of a new stream.
+    pub(super) fn start(&self, line: &mut Vec<f32>) -> Start {
+        line.clear();
+        let padded = self.left() == 0 || self.padding == Padding::Zeros;
+        if padded {
+            line.resize(self.left() * self.shape.input, 0.0);
+        }
+        Start { padded }
+    }
+
+    /// Frames of padding on the left.
+    pub(super) fn left(&self) -> usize {
+        self.shape.kernel - self.shape.stride
+    }
+
+    /// How many frames behind a changed one change with it.
+    pub(super) fn reach(&self) -> usize {
+        self.shape.kernel - 1
+    }
+
+    pub(super) fn output(&self) -> usize {
+        self.shape.output
+    }
+
+    pub(super) fn weight(&self) -> &[f32] {
+        &self.weight
+    }
+
+    pub(super) fn bias(&self) -> &[f32] {
+        &self.bias
+    }
+
+    pub(super) fn push(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
+        let Shape { input, output, stride, .. } = self.shape;
+        let n = self.outputs(start, line);
+        let from = out.len();
+        out.resize(from + n * output, 0.0);
+        convolve(&mut out[from..], line, stride * input, &self.weight, output, &self.bias, self.activation);
+        line.drain(..n * stride * input);
+    }
+
+    /// Pads what does not fill a stride, and pushes it.
+    pub(super) fn finish(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
+        self.pad_end(start, line);
+        self.push(start, line, out);
+    }
+
+    /// Output frames that the line is enough for.
+    pub(super) fn outputs(&self, start: &mut Start, line: &mut Vec<f32>) -> usize {
+        let Shape { input, kernel, stride, .. } = self.shape;
+        start.padded = start.padded || self.pad_left(line);
+        let n = line.len() / input;
+        if start.padded && n >= kernel { (n - kernel) / stride + 1 } else { 0 }
+    }
+
+    pub(super) fn pad_end(&self, start: &mut Start, line: &mut Vec<f32>) {
+        let n = line.len() / self.shape.input;
+        if start.padded && n > self.left() {
+            self.pad_right(line, self.shape.stride - (n - self.left()));
+        } else if !start.padded && n > 0 {
+            self.pad_short(line);
+            start.padded = true;
+        }
+    }
+
+    /// Prepends what the first frames tell of it; false where more are needed.
+    fn pad_left(&self, line: &mut Vec<f32>) -> bool {
+        let (input, left) = (self.shape.input, self.left());
+        let n = line.len() / input;
+        let mirrored = |i: usize| if self.padding == Padding::Reflect { left - i } else { 0 };
+        if n <= mirrored(0) {
+            return false;
+        }
+        let pad: Vec<f32> = (0..left).flat_map(|i| line[mirrored(i) * input..(mirrored(i) + 1) * input].iter().copied()).collect();
+        line.splice(..0, pad);
+        true
+    }
+
+    fn pad_right(&self, line: &mut Vec<f32>, extra: usize) {
+        let input = self.shape.input;
+        let n = line.len() / input;
+        for i in 0..extra {
+            match self.padding {
+                Padding::Zeros => line.resize(line.len() + input, 0.0),
+                Padding::Replicate => line.extend_from_within((n - 1) * input..n * input),
+                Padding::Reflect => line.extend_from_within((n - 2 - i) * input..(n - 1 - i) * input),
+            }
+        }
+    }
+
+    /// A sound that is not longer than what is mirrored: silence is appended before mirroring and as much cut off after it, which is
+    /// what transformers does.
+    fn pad_short(&self, line: &mut Vec<f32>) {
+        let Shape { input, stride, .. } = self.shape;
+        let n = line.len() / input;
+        let extra = n.next_multiple_of(stride) - n;
+        let silence = (self.left().max(extra) + 1).saturating_sub(n);
+        line.resize(line.len() + silence * input, 0.0);
+        self.pad_left(line);
+        self.pad_right(line, extra);
+        line.truncate(line.len() - silence * input);
+    }
+}
+
+/// A causal transposed convolution whose kernel is two strides long, and the activation behind it.
+///
+/// Each of its frames becomes `stride` output frames that depend on it and on the one before: one product with rows of two frames.
+#[derive(Debug)]
+pub(in crate::codec) struct Transposed {
+    /// `[2 · input, stride · output]`, the older frame first.
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    shape: Shape,
+    activation: Activation,
+}
+
+impl Transposed {
+    /// Takes `name.weight` (or its parts) `[input, output, 2 · stride]` and `name.bias`.
+    pub(in crate::codec) fn load(weights: &mut Weights, name: &str, shape: Shape, activation: Activation) -> Result<Self, CodecError> {
+        let Shape { input, output, kernel, stride } = shape;
+        let raw = kernel_of(weights, name, [input, output, kernel])?;
+        let mut weight = vec![0.0; raw.len()];
+        for (i, taps) in raw.chunks_exact(output * kernel).enumerate() {
+            for (age, of_age) in [i + input, i].into_iter().enumerate() {
+                let row = &mut weight[of_age * stride * output..(of_age + 1) * stride * output];
+                for (o, taps) in taps.chunks_exact(kernel).enumerate() {
+                    for j in 0..stride {
+                        row[j * output + o] = taps[age * stride + j];
+                    }
+                }
+            }
+        }
+        let bias = bias_of(weights, name, output, Bias::Learned)?;
+        Ok(Self { weight, bias, shape, activation })
+    }
+
+    pub(super) fn start(&self, line: &mut Vec<f32>) {
+        line.clear();
+        line.resize(self.shape.input, 0.0);
+    }
+
+    pub(super) fn stride(&self) -> usize {
+        self.shape.stride
+    }
+
+    pub(super) fn output(&self) -> usize {
+        self.shape.output
+    }
+
+    pub(super) fn weight(&self) -> &[f32] {
+        &self.weight
+    }
+
+    pub(super) fn push(&self, line: &mut Vec<f32>, out: &mut Vec<f32>) {
+        let Shape { input, output, stride, .. } = self.shape;
+        let n = (line.len() / input).saturating_sub(1);
+        let from = out.len();
+        out.resize(from + n * stride * output, 0.0);
+        convolve(&mut out[from..], line, input, &self.weight, stride * output, &self.bias, self.activation);
+        line.drain(..n * input);
+    }
+}
+
+/// A causal transposed convolution of every channel for itself, without bias; its kernel is two strides long.
+#[derive(Debug)]
+pub(in crate::codec) struct Upsample {
+    /// `[2 · stride, channels]`.
+    weight: Vec<f32>,
+    channels: usize,
+    stride: usize,
+}
+
+impl Upsample {
+    /// Takes `name.weight` `[channels, 1, 2 · stride]`.
+    pub(in crate::codec) fn load(weights: &mut Weights, name: &str, channels: usize, stride: usize) -> Result<Self, CodecError> {
+        let raw = weights.take(&format!("{name}.weight"), &[channels, 1, 2 * stride])?;
+        Ok(Self { weight: transposed(&raw, 2 * stride), channels, stride })
+    }
+
+    pub(super) fn start(&self, line: &mut Vec<f32>) {
+        line.clear();
+        line.resize(self.channels, 0.0);
+    }
+
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    pub(super) fn output(&self) -> usize {
+        self.channels
+    }
+
+    pub(super) fn push(&self, line: &mut Vec<f32>, out: &mut Vec<f32>) {
+        let (channels, stride) = (self.channels, self.stride);
+        let n = (line.len() / channels).saturating_sub(1);
+        out.reserve(n * stride * channels);
+        let (now, before) = self.weight.split_at(stride * channels);
+        for (older, newer) in line.chunks_exact(channels).zip(line[channels..].chunks_exact(channels)) {
+            for (now, before) in now.chunks_exact(channels).zip(before.chunks_exact(channels)) {
+                out.extend(older.iter().zip(newer).zip(now.iter().zip(before)).map(|((o, n), (now, before))| n * now + o * before));
+            }
+        }
+        line.drain(..n * channels);
+    }
+}
+
+pub(super) fn bias_of(weights: &mut Weights, name: &str, n: usize, bias: Bias) -> Result<Vec<f32>, CodecError> {
+    match bias {
+        Bias::Learned => weights.take(&format!("{name}.bias"), &[n]),
+        Bias::Absent => Ok(Vec::new()),
+    }
+}
+
+/// `name.weight`, or what weight normalization (Salimans, Kingma 2016) makes of `name.weight_g` and `name.weight_v`: every row of the
+/// first dimension has the length that `g` says.
+pub(super) fn kernel_of(weights: &mut Weights, name: &str, shape: [usize; 3]) -> Result<Vec<f32>, CodecError> {
+    let direction = format!("{name}.weight_v");
+    if !weights.has(&direction) {
+        return weights.take(&format!("{name}.weight"), &shape);
+    }
+    let mut values = weights.take(&direction, &shape)?;
+    let lengths = weights.take(&format!("{name}.weight_g"), &[shape[0], 1, 1])?;
+    for (row, length) in values.chunks_exact_mut(shape[1] * shape[2]).zip(lengths) {
+        let norm = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        let scale = (f64::from(length) / norm) as f32;
+        row.iter_mut().for_each(|v| *v *= scale);
+    }
+    Ok(values)
+}
+
+/// `[output, input, kernel]` to `[kernel · input, output]`.
+fn repacked(raw: &[f32], output: usize, input: usize, kernel: usize) -> Vec<f32> {
+    /// Output channels whose taps fit into the fastest cache together.
+    const BLOCK: usize = 16;
+    let mut weight = vec![0.0; raw.len()];
+    for first in (0..output).step_by(BLOCK) {
+        for i in 0..input {
+            for j in 0..kernel {
+                let row = &mut weight[(j * input + i) * output..(j * input + i + 1) * output];
+                for o in first..(first + BLOCK).min(output) {
+                    row[o] = raw[(o * input + i) * kernel + j];
+                }
+            }
+        }
+    }
+    weight
+}

@@ -1,0 +1,214 @@
+//! Layers one after another, as frames arrive.
+//!
+//! Between two layers lies a line: the second layer's input. Whole sounds are pushed through in pieces as well, so memory is bounded and
+//! whatever is true of a whole is true of a stream. Layers at the rate of the sound work on short pieces, which stay in the caches;
+//! layers near the latents on all there is, because each piece costs them a reading of their weights.
+
+use std::ops::Range;
+
+use super::StageOutput;
+use super::conv::{Conv, Start, Transposed, Upsample};
+use super::lstm::{Cell, Lstm};
+use super::residual::Residual;
+use super::transformer::{Memory, Transformer};
+
+/// Samples that go through light layers at once.
+const PIECE: usize = 1 << 12;
+/// Weights of a layer that are read again for each piece without being noticed.
+const LIGHT: usize = 1 << 19;
+
+/// One layer.
+#[derive(Debug)]
+pub(in crate::codec) enum Layer {
+    Conv(Conv),
+    Transposed(Transposed),
+    Upsample(Upsample),
+    Residual(Residual),
+    Transformer(Transformer),
+    Lstm(Lstm),
+}
+
+/// What a layer keeps of one stream, besides its line.
+#[derive(Clone, Debug)]
+enum State {
+    Start(Start),
+    Line,
+    Transformer(Memory),
+    Lstm(Vec<Cell>),
+}
+
+/// Layers by name.
+#[derive(Debug)]
+pub(in crate::codec) struct Stack {
+    /// Values of one frame that goes in.
+    input: usize,
+    layers: Vec<(String, Layer)>,
+}
+
+/// One stream through a stack.
+#[derive(Clone, Debug)]
+pub(super) struct Flow {
+    states: Vec<State>,
+    /// The input of each layer.
+    lines: Vec<Vec<f32>>,
+}
+
+impl Stack {
+    pub(in crate::codec) fn new(input: usize) -> Self {
+        Self { input, layers: Vec::new() }
+    }
+
+    pub(in crate::codec) fn add(&mut self, name: impl Into<String>, layer: Layer) {
+        self.layers.push((name.into(), layer));
+    }
+
+    pub(in crate::codec) fn append(&mut self, other: Self) {
+        self.layers.extend(other.layers);
+    }
+
+    /// Outputs behind the first one touched by a frame that may change with it; `usize::MAX` where that never ends.
+    pub(super) fn reach(&self) -> usize {
+        self.layers.iter().fold(0, |reach, (_, layer)| match layer {
+            Layer::Conv(conv) => reach.saturating_add(conv.reach()),
+            Layer::Residual(block) => reach.saturating_add(block.reach()),
+            Layer::Transposed(conv) => reach.saturating_mul(conv.stride()).saturating_add(2 * conv.stride() - 1),
+            Layer::Upsample(conv) => reach.saturating_mul(conv.stride()).saturating_add(2 * conv.stride() - 1),
+            Layer::Transformer(layers) => reach.saturating_add(layers.reach()),
+            Layer::Lstm(_) => usize::MAX,
+        })
+    }
+
+    pub(super) fn start(&self) -> Flow {
+        let mut lines = vec![Vec::new(); self.layers.len()];
+        let states = self.layers.iter().zip(&mut lines).map(|((_, layer), line)| layer.start(line)).collect();
+        Flow { states, lines }
+    }
+
+    /// More frames `[n, input]`; appends to `out` what comes of them.
+    pub(super) fn push(&self, flow: &mut Flow, frames: &[f32], out: &mut Vec<f32>) {
+        let light = self.light();
+        let mut between = Vec::new();
+        let frames = if light.start == 0 {
+            frames
+        } else {
+            flow.lines[0].extend_from_slice(frames);
+            (0..light.start - 1).for_each(|i| self.step(i, flow, out));
+            let last = light.start - 1;
+            self.layers[last].1.push(&mut flow.states[last], &mut flow.lines[last], &mut between);
+            &between
+        };
+        let (channels, samples) = self.layers[..light.start].last().map_or((self.input, 1), |(_, layer)| {
+            let stretch: usize = self.layers[light.clone()].iter().map(|(_, layer)| layer.stretch()).product();
+            (layer.output(), stretch)
+        });
+        for piece in frames.chunks((PIECE / samples).max(1) * channels) {
+            flow.lines[light.start].extend_from_slice(piece);
+            light.clone().for_each(|i| self.step(i, flow, out));
+        }
+        (light.end..self.layers.len()).for_each(|i| self.step(i, flow, out));
+    }
+
+    /// The layers at the end of the sound that have few weights; at least one.
+    fn light(&self) -> Range<usize> {
+        let is_light = |(_, layer): &(String, Layer)| layer.n_weights() <= LIGHT;
+        let n = self.layers.len();
+        let leading = self.layers.iter().take_while(|layer| is_light(layer)).count();
+        if self.input == 1 {
+            return 0..leading.max(1);
+        }
+        n - self.layers.iter().rev().take_while(|layer| is_light(layer)).count().max(1)..n
+    }
+
+    fn step(&self, i: usize, flow: &mut Flow, out: &mut Vec<f32>) {
+        let (line, rest) = flow.lines[i..].split_first_mut().expect("a line for every layer");
+        self.layers[i].1.push(&mut flow.states[i], line, rest.first_mut().unwrap_or(out));
+    }
+
+    /// Pads and flushes layer after layer.
+    pub(super) fn finish(&self, flow: &mut Flow, out: &mut Vec<f32>) {
+        for i in 0..self.layers.len() {
+            self.step(i, flow, out);
+            let (line, rest) = flow.lines[i..].split_first_mut().expect("a line for every layer");
+            self.layers[i].1.finish(&mut flow.states[i], line, rest.first_mut().unwrap_or(out));
+        }
+    }
+
+    /// What every layer makes of a whole, by name, with the values of one of its frames.
+    pub(super) fn stages(&self, frames: &[f32]) -> Vec<StageOutput> {
+        let mut input = frames.to_vec();
+        let run = |(name, layer): &(String, Layer)| {
+            let (mut line, mut out) = (Vec::new(), Vec::new());
+            let mut state = layer.start(&mut line);
+            line.append(&mut input);
+            layer.push(&mut state, &mut line, &mut out);
+            layer.finish(&mut state, &mut line, &mut out);
+            input.clone_from(&out);
+            StageOutput { name: name.clone(), dim: layer.output(), values: out }
+        };
+        self.layers.iter().map(run).collect()
+    }
+}
+
+impl Layer {
+    /// Output frames per input frame where these are more.
+    fn stretch(&self) -> usize {
+        match self {
+            Self::Transposed(layer) => layer.stride(),
+            Self::Upsample(layer) => layer.stride(),
+            _ => 1,
+        }
+    }
+
+    /// Weights that each push reads; of layers that are never light, many.
+    fn n_weights(&self) -> usize {
+        match self {
+            Self::Conv(layer) => layer.weight().len(),
+            Self::Transposed(layer) => layer.weight().len(),
+            Self::Residual(layer) => layer.n_weights(),
+            Self::Upsample(_) | Self::Transformer(_) | Self::Lstm(_) => usize::MAX,
+        }
+    }
+
+    fn output(&self) -> usize {
+        match self {
+            Self::Conv(layer) => layer.output(),
+            Self::Transposed(layer) => layer.output(),
+            Self::Upsample(layer) => layer.output(),
+            Self::Residual(layer) => layer.output(),
+            Self::Transformer(layer) => layer.output(),
+            Self::Lstm(layer) => layer.output(),
+        }
+    }
+
+    fn start(&self, line: &mut Vec<f32>) -> State {
+        match self {
+            Self::Conv(layer) => return State::Start(layer.start(line)),
+            Self::Residual(layer) => return State::Start(layer.start(line)),
+            Self::Transformer(layer) => return State::Transformer(layer.start()),
+            Self::Lstm(layer) => return State::Lstm(layer.start()),
+            Self::Transposed(layer) => layer.start(line),
+            Self::Upsample(layer) => layer.start(line),
+        }
+        State::Line
+    }
+
+    fn push(&self, state: &mut State, line: &mut Vec<f32>, out: &mut Vec<f32>) {
+        match (self, state) {
+            (Self::Conv(layer), State::Start(start)) => layer.push(start, line, out),
+            (Self::Residual(layer), State::Start(start)) => layer.push(start, line, out),
+            (Self::Transformer(layer), State::Transformer(memory)) => layer.push(memory, line, out),
+            (Self::Lstm(layer), State::Lstm(cells)) => layer.push(cells, line, out),
+            (Self::Transposed(layer), _) => layer.push(line, out),
+            (Self::Upsample(layer), _) => layer.push(line, out),
+            _ => unreachable!("a state is made by its layer"),
+        }
+    }
+
+    fn finish(&self, state: &mut State, line: &mut Vec<f32>, out: &mut Vec<f32>) {
+        match (self, state) {
+            (Self::Conv(layer), State::Start(start)) => layer.finish(start, line, out),
+            (Self::Residual(layer), State::Start(start)) => layer.finish(start, line, out),
+            _ => {}
+        }
+    }
+}
