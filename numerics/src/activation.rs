@@ -1,6 +1,6 @@
 //! What a network does to each number between two products, vectorized for the processor that runs it.
 //!
-//! Everything is made of [`exp`](crate::gelu::exp), a polynomial that compilers can vectorize.
+//! Everything is made of [`exp`], a polynomial that compilers can vectorize.
 //! Long slices are shared among rayon's threads.
 #![expect(clippy::inline_always, reason = "vector instructions reach only what is inlined")]
 

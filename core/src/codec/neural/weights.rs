@@ -97,8 +97,8 @@ impl Weights {
         let mut end = data;
         // In the order of their names, so that of several damaged ones always the same is named.
         for (tensor, info) in metadata.tensors().into_iter().collect::<BTreeMap<_, _>>() {
-            end = end.max(data + info.data_offsets.1 as u64);
-            let start = data + info.data_offsets.0 as u64;
+            end = end.max(data.saturating_add(info.data_offsets.1 as u64));
+            let start = data.saturating_add(info.data_offsets.0 as u64);
             let bits = info.shape.iter().try_fold(info.dtype.bitsize(), |n, size| n.checked_mul(*size));
             if bits != info.data_offsets.1.checked_sub(info.data_offsets.0).and_then(|n| n.checked_mul(8)) {
                 return Err(unsuitable(&format!("not a whole safetensors file (tensor {tensor} has not the bytes of its shape)")));
