@@ -5,8 +5,8 @@
 
 use std::time::Instant;
 
-use candle_core::{DType, Device, Result};
-use candle_transformers::models::mimi::{Config, Model, StreamTensor};
+use candle_core::{DType, Device, Result, StreamTensor};
+use candle_transformers::models::mimi::{Config, Model};
 
 const FRAME: usize = 1920;
 const CODEBOOKS: usize = 8;
