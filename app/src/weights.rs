@@ -1,12 +1,17 @@
-//! Where the published weights of codecs are: in the Hugging Face cache of this machine. Found here, never downloaded; that is
-//! `driftscope fetch`.
+//! Where weights of codecs are: in the Hugging Face cache of this machine, or where they were named before. Found here, never
+//! downloaded; that is `driftscope fetch`.
 
+use std::collections::BTreeMap;
 use std::env;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use driftscope_core::codec::{Codec, CodecKind, CodecOptions};
+use driftscope_core::codec::{Codec, CodecError, CodecKind, CodecOptions};
+use driftscope_core::disk::write_beside;
 use driftscope_core::latents::CodecTag;
 use serde::de::DeserializeOwned;
+
+use crate::open::data_folder;
 
 /// A file of weights in a repository of huggingface.co.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +76,40 @@ pub(crate) fn found(codec: CodecKind) -> Option<PathBuf> {
     published(codec, DEFAULT_LANGUAGE).iter().find_map(|published| published.in_cache(&hub))
 }
 
+/// Opens a codec from a file that the user named, and remembers where it is, so that the stores it makes find it again.
+pub(crate) fn open(kind: CodecKind, path: &Path, options: &CodecOptions) -> Result<Codec, CodecError> {
+    let codec = Codec::open(kind, path, options)?;
+    let mut known = remembered();
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if known.insert(codec.tag().weights_hash, path.clone()) != Some(path) {
+        // Forgetting it costs a `--weights` later, not this work.
+        let _ = keep(&known);
+    }
+    Ok(codec)
+}
+
 /// The codec that made a store's latents, where its weights are on this machine.
 pub(crate) fn codec_of(tag: &CodecTag) -> Option<Codec> {
-    let codec = match tag.codec.parse().ok()? {
-        CodecKind::Demo => Codec::embedded(),
-        kind => Codec::open(kind, &found(kind)?, &chosen(tag)),
-    };
-    codec.ok().filter(|codec| codec.tag() == *tag)
+    let open = |kind, path: PathBuf| Codec::open(kind, &path, &chosen(tag)).ok().filter(|codec| codec.tag() == *tag);
+    let kind: CodecKind = tag.codec.parse().ok()?;
+    let embedded = (kind == CodecKind::Demo).then(Codec::embedded).and_then(Result::ok).filter(|codec| codec.tag() == *tag);
+    let named = || open(kind, remembered().remove(&tag.weights_hash).filter(|path| path.is_file())?);
+    embedded.or_else(named).or_else(|| open(kind, found(kind)?))
+}
+
+/// Files of weights that were named before, by their hash.
+fn remembered() -> BTreeMap<String, PathBuf> {
+    std::fs::read(memory()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+fn keep(known: &BTreeMap<String, PathBuf>) -> std::io::Result<()> {
+    std::fs::create_dir_all(data_folder())?;
+    let text = serde_json::to_vec_pretty(known)?;
+    write_beside(&memory(), |file| file.write_all(&text))
+}
+
+fn memory() -> PathBuf {
+    data_folder().join("weights.json")
 }
 
 /// What of a codec was chosen for a store, from the words of its tap; words that are no choice are passed over.

@@ -74,7 +74,7 @@ impl CodecArgs {
         }
         let weights = self.weights.clone().or_else(|| weights::found(kind));
         match weights {
-            Some(weights) => Ok(Codec::open(kind, &weights, options)?),
+            Some(path) => Ok(weights::open(kind, &path, options)?),
             None => bail!(
                 "the weights of {kind} are not on this machine: `driftscope fetch {kind}` downloads them, --weights FILE names a copy"
             ),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use driftscope_core::audio::{self, write_wav};
 use driftscope_core::codec::Codec;
 use driftscope_core::latents::scan_audio;
-use driftscope_core::perceive::{Measure, scores};
+use driftscope_core::perceive::{Measure, POOR_ROUND_TRIP_STOI, scores};
 use serde_json::{Map, Value, json};
 
 use super::input::{self, CodecArgs};
@@ -77,6 +77,14 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         bail!("no file could be measured; the first: {}", problems.first().map_or("", String::as_str));
     }
     let means = Measure::ALL.map(|measure| (measure, mean(&measured, measure)));
+    if let (Some(stoi), _) = mean(&measured, Measure::Stoi)
+        && stoi < POOR_ROUND_TRIP_STOI
+    {
+        session.console.warning(&format!(
+            "the round trip is poor (STOI {stoi:.2}, below {POOR_ROUND_TRIP_STOI}): check weights and tap; what is decoded by this codec says \
+             little about a predictor"
+        ));
+    }
     let mut rows = vec![["file", "s"].map(str::to_owned).into_iter().chain(Measure::ALL.map(Measure::title)).collect::<Vec<_>>()];
     for m in &measured {
         let numbers = Measure::ALL.iter().map(|measure| number(m.value(*measure)));

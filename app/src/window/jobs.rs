@@ -89,7 +89,7 @@ impl EncodeDraft {
     fn open_codec(&self) -> anyhow::Result<Codec> {
         let options = CodecOptions { frames: self.frames, ..CodecOptions::default() };
         match &self.weights {
-            Some(weights) => Ok(Codec::open(self.codec, weights, &options)?),
+            Some(path) => Ok(weights::open(self.codec, path, &options)?),
             None if self.codec == CodecKind::Demo => Ok(Codec::embedded()?),
             None => anyhow::bail!("no weights of {} were chosen", self.codec),
         }

@@ -1,6 +1,6 @@
 //! Right: how the rollout advances, what the synthetic modes do, and what leaves the window.
 
-use driftscope_core::perceive::Measure;
+use driftscope_core::perceive::{Measure, POOR_ROUND_TRIP_STOI};
 use driftscope_core::predict::MagnitudeRule;
 use driftscope_core::rollout::synthetic::Accumulation;
 use driftscope_core::rollout::{RolloutConfig, Schedule, StepAction};
@@ -21,8 +21,6 @@ const RULES: [(MagnitudeRule, &str, &str); 4] = [
 ];
 /// Enough to tell intelligibility, quality, and distances with and without phase apart; all of them: `driftscope perceive`.
 const SHOWN_MEASURES: [Measure; 5] = [Measure::Stoi, Measure::PesqWideBand, Measure::MelDistance, Measure::SiSdr, Measure::F0Error];
-/// Below this a round trip is too poor to judge anything by; see the definition of the gate in [`driftscope_core::perceive`].
-const POOR_STOI: f64 = 0.75;
 const REANCHOR: [Option<usize>; 5] = [None, Some(1), Some(2), Some(4), Some(8)];
 
 /// Draws the inspector.
@@ -226,7 +224,7 @@ fn measures_ui(ui: &mut egui::Ui, state: &State) {
         }
     });
     if let Some(stoi) = of_truth.filter(|s| s.against == Source::Original).and_then(|s| s.scores.value(Measure::Stoi))
-        && stoi < POOR_STOI
+        && stoi < POOR_ROUND_TRIP_STOI
     {
         let text = format!("The codec's round trip alone has STOI {stoi:.2}: what is heard here says little about a rollout.");
         ui.colored_label(theme::warning(), text);
