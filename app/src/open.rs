@@ -109,9 +109,14 @@ pub(crate) fn mismatch(predictor: &Predictor, corpus: &Corpus) -> Option<String>
     }
 }
 
-/// A codec by name and the beginning of its weights' hash.
+/// A codec by name, tap and the beginning of its weights' hash.
 pub(crate) fn named(tag: &CodecTag) -> String {
-    if tag.weights_hash.is_empty() { tag.codec.clone() } else { format!("{} (weights {})", tag.codec, short(&tag.weights_hash)) }
+    let tap = if tag.tap.is_empty() { String::new() } else { format!(", {}", tag.tap) };
+    if tag.weights_hash.is_empty() {
+        format!("{}{tap}", tag.codec)
+    } else {
+        format!("{} (weights {}{tap})", tag.codec, short(&tag.weights_hash))
+    }
 }
 
 /// The first characters of a hash, enough to tell two apart.

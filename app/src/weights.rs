@@ -93,8 +93,12 @@ pub(crate) fn codec_of(tag: &CodecTag) -> Option<Codec> {
     let open = |kind, path: PathBuf| Codec::open(kind, &path, &chosen(tag)).ok().filter(|codec| codec.tag() == *tag);
     let kind: CodecKind = tag.codec.parse().ok()?;
     let embedded = (kind == CodecKind::Demo).then(Codec::embedded).and_then(Result::ok).filter(|codec| codec.tag() == *tag);
-    let named = || open(kind, remembered().remove(&tag.weights_hash).filter(|path| path.is_file())?);
-    embedded.or_else(named).or_else(|| open(kind, found(kind)?))
+    embedded.or_else(|| open(kind, named_before(tag)?)).or_else(|| open(kind, found(kind)?))
+}
+
+/// The weights that made a store's latents, if they were named on this machine and are still there.
+pub(crate) fn named_before(tag: &CodecTag) -> Option<PathBuf> {
+    remembered().remove(&tag.weights_hash).filter(|path| path.is_file())
 }
 
 /// Files of weights that were named before, by their hash.

@@ -10,7 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Writes the file `path` through `write`; its folder is made when missing. On an error nothing is left and `path` is untouched.
+/// A link is followed; what is no file (a device, a pipe) is written to as it is.
 pub fn write_beside<T>(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>) -> io::Result<T> {
+    let followed = if path.is_symlink() { path.canonicalize().ok() } else { None };
+    let path = followed.as_deref().unwrap_or(path);
+    if path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        let mut file = BufWriter::new(File::options().write(true).open(path)?);
+        let value = write(&mut file)?;
+        file.flush()?;
+        return Ok(value);
+    }
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -455,6 +455,41 @@ fn codecs_are_asked_for_with_what_they_have() {
 }
 
 #[test]
+fn reports_and_sounds_replace_nothing_but_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let audio = tones(folder.path());
+    let sound = folder.path().join("mine.wav");
+    write_tone(&sound, 200.0);
+    let before = fs::read(&sound).unwrap();
+    let perceive = ["perceive", "--reference", text(&sound), "--degraded", text(&sound), "--json"];
+    let got = driftscope(folder.path(), &[&perceive[..], &[text(&sound)]].concat());
+    assert!(got.code == 1 && got.err.contains("mine.wav is there and is no report"), "{}", got.err);
+    assert_eq!(fs::read(&sound).unwrap(), before);
+
+    let store = folder.path().join("s/latents.zarr");
+    let encode = ["encode", text(&audio), "--store", text(&store)];
+    assert_eq!(driftscope(folder.path(), &encode).code, 0);
+    let metadata = store.join("zarr.json");
+    let got = driftscope(folder.path(), &["doctor", "--json", text(&metadata)]);
+    assert!(got.code == 1 && got.err.contains("no report"), "{}", got.err);
+    let report = folder.path().join("report.json");
+    for _ in 0..2 {
+        assert_eq!(driftscope(folder.path(), &["doctor", "--json", text(&report)]).code, 0, "a report replaces a report");
+    }
+
+    // Two sounds of one name would be written over each other.
+    let twins = [folder.path().join("a/same.wav"), folder.path().join("b/same.wav")];
+    twins.iter().for_each(|path| write_tone(path, 150.0));
+    let out = folder.path().join("sounds");
+    let got = driftscope(folder.path(), &["roundtrip", text(&twins[0]), text(&twins[1]), "--wav", text(&out)]);
+    assert!(got.code == 1 && got.err.contains("are called same") && !out.exists(), "{}", got.err);
+    let one = ["roundtrip", text(&twins[0]), "--wav", text(&out)];
+    assert_eq!(driftscope(folder.path(), &one).code, 0);
+    let got = driftscope(folder.path(), &one);
+    assert!(got.code == 1 && got.err.contains("same.ref.wav already exists"), "{}", got.err);
+}
+
+#[test]
 fn a_folder_of_text_is_no_corpus() {
     let folder = tempfile::tempdir().unwrap();
     let audio = folder.path().join("audio");

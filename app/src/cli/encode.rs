@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use driftscope_core::latents::ZarrVersion;
+use driftscope_core::latents::{Store, ZarrVersion};
 use serde_json::json;
 
 use super::input::CodecArgs;
@@ -48,7 +48,11 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     if let Some(unknown) = args.eval_speakers.iter().find(|s| !speakers.contains(s)) {
         super::usage!("--eval-speakers: there is no speaker {unknown} among the files");
     }
-    let codec = args.codec.open()?;
+    if !args.eval_speakers.is_empty() && speakers.iter().all(|s| args.eval_speakers.contains(s)) {
+        super::usage!("--eval-speakers names all {} speakers of the files; leave some to train on", speakers.len());
+    }
+    let there = args.store.is_dir().then(|| Store::open(&args.store)).and_then(Result::ok);
+    let codec = args.codec.open(there.as_ref().and_then(Store::codec))?;
     let tally = corpus::encode(&plan, &files, &codec, &session.job()?, &|sentence| session.console.warning(sentence))?;
     let text = format!(
         "{}: {} utterances encoded ({:.1} min), {} already there, {} skipped; D {}, {} Hz\n{}",

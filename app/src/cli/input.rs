@@ -47,9 +47,13 @@ pub(super) struct CodecArgs {
 }
 
 impl CodecArgs {
-    /// The codec to encode with.
-    pub(super) fn open(&self) -> anyhow::Result<Codec> {
-        self.open_as(self.codec.unwrap_or(CodecKind::Demo), &self.options(CodecOptions::default()))
+    /// What was asked for, else what made the store, else the demo codec.
+    pub(super) fn open(&self, stored: Option<&CodecTag>) -> anyhow::Result<Codec> {
+        let stored_kind = stored.and_then(|tag| tag.codec.parse::<CodecKind>().ok());
+        let kind = self.codec.or(stored_kind).unwrap_or(CodecKind::Demo);
+        let stored = stored.filter(|_| Some(kind) == stored_kind);
+        let options = self.options(stored.map(weights::chosen).unwrap_or_default());
+        self.open_as(kind, &options, stored.and_then(weights::named_before))
     }
 
     /// What was chosen, else what `otherwise` says.
@@ -63,7 +67,7 @@ impl CodecArgs {
         }
     }
 
-    fn open_as(&self, kind: CodecKind, options: &CodecOptions) -> anyhow::Result<Codec> {
+    fn open_as(&self, kind: CodecKind, options: &CodecOptions, named_before: Option<PathBuf>) -> anyhow::Result<Codec> {
         if kind == CodecKind::Demo {
             if *options != CodecOptions::default() {
                 super::usage!("the demo codec has one form; --codec-config, --tap, --frames, --end-padding and --gelu are for others");
@@ -72,7 +76,7 @@ impl CodecArgs {
                 return Ok(Codec::embedded()?);
             }
         }
-        let weights = self.weights.clone().or_else(|| weights::found(kind));
+        let weights = self.weights.clone().or(named_before).or_else(|| weights::found(kind));
         match weights {
             Some(path) => Ok(weights::open(kind, &path, options)?),
             None => bail!(
@@ -132,17 +136,11 @@ pub(super) fn predictor(path: &Path, corpus: &Corpus, session: &Session) -> anyh
 /// The codec that decodes latents made by `made_by`: that one, found by its name, or the one asked for. A codec other than the store's is
 /// used only when asked for by name.
 pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: &CodecArgs, session: &Session) -> anyhow::Result<Codec> {
-    let stored = made_by.and_then(|tag| tag.codec.parse::<CodecKind>().ok());
-    let kind = asked.codec.or(stored).unwrap_or(CodecKind::Demo);
-    let as_stored = made_by.filter(|_| Some(kind) == stored).map(weights::chosen).unwrap_or_default();
-    let codec = asked.open_as(kind, &asked.options(as_stored))?;
+    let codec = asked.open(made_by)?;
     let ours = codec.tag();
     if codec.dim() != dim {
-        bail!(
-            "the latents have {dim} values a frame, but the {} codec decodes {}; they were made by another codec",
-            ours.codec,
-            codec.dim()
-        );
+        let made = made_by.map_or_else(|| "another codec".to_owned(), crate::open::named);
+        bail!("the latents have {dim} values a frame, but {} decodes {}; they were made by {made}", crate::open::named(&ours), codec.dim());
     }
     if made_by == Some(&ours) {
         return Ok(codec);

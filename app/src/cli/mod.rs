@@ -264,7 +264,7 @@ pub(crate) fn sentence(error: &anyhow::Error) -> String {
 fn execute(command: &Command, common: &Common, console: &mut Console, cancel: &Cancel) -> anyhow::Result<()> {
     let json_path = command.json();
     if let Some(path) = json_path.filter(|path| path.as_os_str() != "-") {
-        output::refuse_folder(path)?;
+        output::refuse_other_than_report(path)?;
     }
     let session = Session::new(common, console, cancel);
     let run = command.recorded().and_then(|(experiment, config)| session.start_run(experiment, &config));

@@ -33,6 +33,20 @@ pub(super) fn refuse_folder(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A report replaces only another: a JSON object that is no store's metadata. Called before the work.
+pub(super) fn refuse_other_than_report(path: &Path) -> anyhow::Result<()> {
+    refuse_folder(path)?;
+    if !path.is_file() {
+        return Ok(());
+    }
+    let object: Option<serde_json::Map<String, serde_json::Value>> =
+        fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if object.is_none_or(|o| o.contains_key("zarr_format")) {
+        bail!("{} is there and is no report; name another file for --json", path.display());
+    }
+    Ok(())
+}
+
 /// Makes a folder with its parents, and proves that it can be written to.
 pub(super) fn writable_folder(folder: &Path) -> anyhow::Result<()> {
     let cannot = || format!("{}: cannot write here; name a writable folder", folder.display());

@@ -1,5 +1,6 @@
 //! `roundtrip`: what encoding and decoding alone does to a sound.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -59,7 +60,10 @@ fn mean(measured: &[Measured], measure: Measure) -> (Option<f64>, usize) {
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let files = files(args)?;
-    let codec = args.codec.open()?;
+    if let Some(folder) = &args.wav {
+        unwritten(&files, folder, args.force)?;
+    }
+    let codec = args.codec.open(None)?;
     let progress = session.console.progress();
     let (mut measured, mut problems) = (Vec::new(), Vec::new());
     for (index, file) in files.iter().enumerate() {
@@ -90,7 +94,9 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         let numbers = Measure::ALL.iter().map(|measure| number(m.value(*measure)));
         rows.push([m.path.display().to_string(), format!("{:.2}", m.duration_sec)].into_iter().chain(numbers).collect());
     }
-    let numbers = means.iter().map(|(_, (mean, _))| number(*mean));
+    // How many a mean is of, where that is not all of them.
+    let counted = |mean: Option<f64>, n: usize| if n < measured.len() { format!("{} (n {n})", number(mean)) } else { number(mean) };
+    let numbers = means.iter().map(|(_, (mean, n))| counted(*mean, *n));
     rows.push([format!("mean of {}", measured.len()), String::new()].into_iter().chain(numbers).collect());
     let mut mean: Map<String, Value> = means.iter().map(|(measure, (mean, _))| (measure.key().to_owned(), json!(mean))).collect();
     mean.insert("n".into(), json!(measured.len()));
@@ -122,6 +128,26 @@ fn files(args: &Args) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Names of a file's two sounds.
+fn sounds(path: &Path, folder: &Path) -> [PathBuf; 2] {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    ["ref", "deg"].map(|kind| folder.join(format!("{stem}.{kind}.wav")))
+}
+
+/// Fails, before any work, where sounds would be written over others.
+fn unwritten(files: &[PathBuf], folder: &Path, force: ForceArg) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for path in files {
+        let both = sounds(path, folder);
+        both.iter().try_for_each(|sound| force.check(sound))?;
+        if !seen.insert(both) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            bail!("two of the files are called {stem} ({} is one), and --wav names sounds after them; rename one", path.display());
+        }
+    }
+    Ok(())
+}
+
 fn measure(path: &Path, codec: &Codec, args: &Args) -> anyhow::Result<Measured> {
     let name = || path.display().to_string();
     let original = audio::resample(&audio::read(path)?, codec.sample_rate_hz())?;
@@ -129,11 +155,8 @@ fn measure(path: &Path, codec: &Codec, args: &Args) -> anyhow::Result<Measured> 
     // The last frame reaches past the end of the sound.
     decoded.samples.truncate(original.samples.len());
     if let Some(folder) = &args.wav {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        for (kind, clip) in [("ref", &original), ("deg", &decoded)] {
-            let out = folder.join(format!("{stem}.{kind}.wav"));
-            args.force.check(&out)?;
-            write_wav(&out, clip)?;
+        for (sound, clip) in sounds(path, folder).iter().zip([&original, &decoded]) {
+            write_wav(sound, clip)?;
         }
     }
     Ok(Measured {
