@@ -27,6 +27,9 @@ pub enum Layer {
     Difference,
 }
 
+/// Levels that a buffer of any adapter holds (128 MiB); longer sounds become textures.
+const MOST_IN_A_BUFFER: usize = 32 << 20;
+
 /// Everything that was uploaded.
 #[derive(Default)]
 pub struct Drawings {
@@ -88,7 +91,7 @@ impl Drawings {
             let background = ui.visuals().extreme_bg_color;
             // Zoomed out, the shader shows the loudest of the cells under a pixel, which is right for levels and would hide
             // negative differences; those are filtered as a texture.
-            let drawn = match self.gpu.as_ref().filter(|_| layer == Layer::Sound) {
+            let drawn = match self.gpu.as_ref().filter(|_| layer == Layer::Sound && spectrogram.db.len() <= MOST_IN_A_BUFFER) {
                 Some(gpu) => Drawn::Shader(Arc::new(gpu.spectrogram.prepare(
                     &gpu.device,
                     &spectrogram.db,
@@ -101,7 +104,7 @@ impl Drawings {
                 ))),
                 None => Drawn::Texture(ui.ctx().load_texture(
                     format!("{key:?}"),
-                    image(spectrogram, &view(spectrogram, layer, background)),
+                    image(spectrogram, &view(spectrogram, layer, background), layer == Layer::Difference, widest(ui)),
                     egui::TextureOptions::LINEAR,
                 )),
             };
@@ -128,7 +131,7 @@ impl Drawings {
             colors.iter_mut().enumerate().for_each(|(i, c)| *c = theme::difference(i as f32 / 127.5 - 1.0, ground).to_array());
             let s = &picture.spectrogram;
             let view = View::whole(s.n_frames, s.n_bins, -theme::LATENT_RANGE..theme::LATENT_RANGE, colors);
-            ui.ctx().load_texture(format!("latents {which}"), image(s, &view), egui::TextureOptions::NEAREST)
+            ui.ctx().load_texture(format!("latents {which}"), image(s, &view, true, widest(ui)), egui::TextureOptions::NEAREST)
         };
         let texture = kept.map_or_else(load, |(_, _, texture)| texture.clone());
         self.latents.insert(which, (Arc::clone(rolled), dark, texture.clone()));
@@ -189,14 +192,50 @@ fn view(spectrogram: &Spectrogram, layer: Layer, background: Color32) -> View {
     View::whole(spectrogram.n_frames, spectrogram.n_bins, range_db, colors)
 }
 
-/// The same colors, one pixel a cell.
-fn image(spectrogram: &Spectrogram, view: &View) -> egui::ColorImage {
-    let (width, height) = (spectrogram.n_frames, spectrogram.n_bins);
+/// The same colors, one pixel a cell, or one for as many frames as it takes to be no wider than `widest`: of those the level that is
+/// furthest from nothing is shown.
+fn image(spectrogram: &Spectrogram, view: &View, is_signed: bool, widest: usize) -> egui::ColorImage {
+    let (n_frames, height) = (spectrogram.n_frames, spectrogram.n_bins);
+    let stretch = n_frames.div_ceil(widest).max(1);
+    let width = n_frames.div_ceil(stretch);
     let span = view.range_db.end - view.range_db.start;
     let color = |db: f32| {
         let [r, g, b, a] = view.colors[((db - view.range_db.start) / span * 255.0).round().clamp(0.0, 255.0) as usize];
         Color32::from_rgba_premultiplied(r, g, b, a)
     };
-    let cells = (0..height).rev().flat_map(|bin| (0..width).map(move |frame| frame * height + bin));
-    egui::ColorImage::new([width, height], cells.map(|i| color(spectrogram.db[i])).collect())
+    let level = |column: usize, bin: usize| {
+        let frames = column * stretch..((column + 1) * stretch).min(n_frames);
+        let levels = frames.map(|frame| spectrogram.db[frame * height + bin]);
+        let strength = |db: &f32| if is_signed { db.abs() } else { *db };
+        levels.max_by(|a, b| strength(a).total_cmp(&strength(b))).unwrap_or(view.range_db.start)
+    };
+    let cells = (0..height).rev().flat_map(|bin| (0..width).map(move |column| (column, bin)));
+    egui::ColorImage::new([width, height], cells.map(|(column, bin)| color(level(column, bin))).collect())
+}
+
+/// Pixels across the widest texture that can be drawn.
+fn widest(ui: &egui::Ui) -> usize {
+    ui.input(|i| i.max_texture_side)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sound_is_no_wider_than_a_texture_and_keeps_what_stands_out() {
+        let n_frames = 20_000;
+        let mut db = vec![-60.0; n_frames * 2];
+        db[2 * 12_345] = 0.0;
+        let spectrogram = Spectrogram { db, n_frames, n_bins: 2, top_hz: 8e3 };
+        let mut colors = [[0; 4]; 256];
+        colors.iter_mut().enumerate().for_each(|(i, c)| *c = [i as u8; 4]);
+        let view = View::whole(n_frames, 2, -80.0..0.0, colors);
+        let drawn = image(&spectrogram, &view, false, 8_192);
+        assert_eq!(drawn.size, [6_667, 2]);
+        let loud: Vec<usize> = (0..drawn.pixels.len()).filter(|i| drawn.pixels[*i].r() == 255).collect();
+        assert_eq!(loud, [6_667 + 12_345 / 3], "the lower bin is the lower row");
+        let signed = image(&spectrogram, &View::whole(n_frames, 2, -80.0..80.0, view.colors), true, 8_192);
+        assert!(signed.pixels.iter().all(|p| p.r() < 128), "of signed levels the larger magnitude is kept");
+    }
 }

@@ -194,6 +194,13 @@ pub struct Wish {
     pub player_rate_hz: u32,
 }
 
+/// From this length on, an utterance is heard before all of it is decoded.
+const LONG_SEC: f64 = 60.0;
+/// What is decoded of it first: longer to hear than ten minutes take to decode.
+const AT_ONCE_SEC: f64 = 30.0;
+/// Where that begins, before the rollout's start.
+const LEAD_SEC: f64 = 2.0;
+
 enum Request {
     Load(Loader, JobCtx),
     Compute { wish: Wish, cancel: Cancel, asked: Instant },
@@ -506,7 +513,7 @@ impl Bench {
         let around = self.sounds.get(&Source::Truth).map(|truth| &truth.clip);
         let on_from = |rollout: &Rollout| in_place(codec, &splice(truth, rollout, 0), rollout.segments[0].t0, around, cancel);
         let clip = match source {
-            Source::Truth => codec.decode_unless(truth, cancel)?,
+            Source::Truth => self.decode_truth(codec, truth, rolled.choice.t0, &basis, cancel)?,
             Source::Original => match session.clips.get(utterance) {
                 Some(clip) => clip.clone(),
                 None => return Ok(()),
@@ -530,12 +537,7 @@ impl Bench {
             }
             _ => codec.decode_unless(&synthetic_latents(session, truth, source, view), cancel)?,
         };
-        let picture = picture(&clip);
-        let truth = self.sounds.get(&Source::Truth).filter(|_| source != Source::Truth);
-        let difference = truth.map(|truth| difference(&clip, &truth.clip, &truth.picture, &picture));
-        let for_player = playback::at_rate(&clip, self.player_rate_hz)?;
-        let (loudness_lufs, peak) = (audio::loudness_lufs(&clip), audio::peak(&for_player));
-        let sound = Arc::new(Sound { source, basis, clip, for_player, loudness_lufs, peak, picture, difference });
+        let sound = self.made(source, basis, clip)?;
         if source == Source::Truth {
             // Everything else is shown against it.
             self.sounds.clear();
@@ -544,6 +546,36 @@ impl Bench {
         self.desk.deliver(Delivery::Sound(sound));
         trace(&source.name(), asked);
         Ok(())
+    }
+
+    /// A sound ready to be shown and heard.
+    fn made(&self, source: Source, basis: Basis, clip: AudioClip) -> anyhow::Result<Arc<Sound>> {
+        let picture = picture(&clip);
+        let truth = self.sounds.get(&Source::Truth).filter(|_| source != Source::Truth);
+        let difference = truth.map(|truth| difference(&clip, &truth.clip, &truth.picture, &picture));
+        let for_player = playback::at_rate(&clip, self.player_rate_hz)?;
+        let (loudness_lufs, peak) = (audio::loudness_lufs(&clip), audio::peak(&for_player));
+        Ok(Arc::new(Sound { source, basis, clip, for_player, loudness_lufs, peak, picture, difference }))
+    }
+
+    /// The whole utterance. Of a long one the stretch from just before `t0` on is handed in as soon as it is there, the rest silent: it can
+    /// be heard while the rest is made. It begins as far back as its sound depends on, so that it is the sound of the whole.
+    fn decode_truth(&self, codec: &Codec, truth: &Latents, t0: usize, basis: &Basis, cancel: &Cancel) -> anyhow::Result<AudioClip> {
+        let (sample_rate_hz, hop) = (codec.sample_rate_hz(), codec.hop_samples());
+        let frames = |seconds: f64| (seconds * codec.frame_rate_hz()) as usize;
+        let [_, reach] = codec.reach();
+        // Where sound depends on all that was before, there is no beginning later than the first frame.
+        let first = if reach == usize::MAX { 0 } else { t0.saturating_sub(frames(LEAD_SEC)) };
+        let (from, to) = (first.saturating_sub(reach), (first + frames(AT_ONCE_SEC)).min(truth.n_frames()));
+        if matches!(codec, Codec::Neural(_)) && truth.n_frames() > frames(LONG_SEC) {
+            let values = truth.values[from * truth.dim..to * truth.dim].to_vec();
+            let heard = codec.decode_unless(&Latents { values, ..*truth }, cancel)?.samples;
+            let mut samples = vec![0.0; truth.n_frames() * hop];
+            samples[first * hop..to * hop].copy_from_slice(&heard[(first - from) * hop..]);
+            let clip = AudioClip { samples, sample_rate_hz };
+            self.desk.deliver(Delivery::Sound(self.made(Source::Truth, basis.clone(), clip)?));
+        }
+        Ok(codec.decode_unless(truth, cancel)?)
     }
 }
 

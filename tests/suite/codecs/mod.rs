@@ -214,6 +214,22 @@ fn a_change_is_decoded_where_it_can_be_heard_and_nowhere_else() {
 }
 
 #[test]
+fn an_excerpt_that_begins_far_enough_back_sounds_like_the_whole() {
+    for kind in [CodecKind::Mimi, CodecKind::Calm] {
+        let codec = tiny(kind, &CodecOptions::default());
+        let ([_, reach], hop, dim) = (codec.reach(), codec.hop_samples(), codec.dim());
+        let n_frames = reach + 30;
+        let latents = codec.encode(&sound(n_frames * hop)).unwrap();
+        let whole = codec.decode(&latents).unwrap();
+        let from = n_frames - reach - 10;
+        let excerpt = codec.decode(&Latents { values: latents.values[from * dim..].to_vec(), ..latents }).unwrap();
+        let off = furthest(&excerpt.samples[reach * hop..], &whole.samples[(from + reach) * hop..]);
+        assert!(off < 1e-5, "{kind}: {reach} frames back, and off by {off:.1e}");
+        assert!(furthest(&excerpt.samples[..hop], &whole.samples[from * hop..(from + 1) * hop]) > 1e-3, "{kind}: the past is heard");
+    }
+}
+
+#[test]
 fn taps_travel_with_the_tag_and_lead_back() {
     let taps = [
         (CodecKind::Mimi, Tap::Continuous, 8),
