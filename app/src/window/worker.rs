@@ -513,7 +513,7 @@ impl Bench {
         let around = self.sounds.get(&Source::Truth).map(|truth| &truth.clip);
         let on_from = |rollout: &Rollout| in_place(codec, &splice(truth, rollout, 0), rollout.segments[0].t0, around, cancel);
         let clip = match source {
-            Source::Truth => self.decode_truth(codec, truth, rolled.choice.t0, &basis, cancel)?,
+            Source::Truth => self.decode_truth(codec, truth, rolled.choice.t0, &basis, cancel, asked)?,
             Source::Original => match session.clips.get(utterance) {
                 Some(clip) => clip.clone(),
                 None => return Ok(()),
@@ -560,7 +560,15 @@ impl Bench {
 
     /// The whole utterance. Of a long one the stretch from just before `t0` on is handed in as soon as it is there, the rest silent: it can
     /// be heard while the rest is made. It begins as far back as its sound depends on, so that it is the sound of the whole.
-    fn decode_truth(&self, codec: &Codec, truth: &Latents, t0: usize, basis: &Basis, cancel: &Cancel) -> anyhow::Result<AudioClip> {
+    fn decode_truth(
+        &self,
+        codec: &Codec,
+        truth: &Latents,
+        t0: usize,
+        basis: &Basis,
+        cancel: &Cancel,
+        asked: Instant,
+    ) -> anyhow::Result<AudioClip> {
         let (sample_rate_hz, hop) = (codec.sample_rate_hz(), codec.hop_samples());
         let frames = |seconds: f64| (seconds * codec.frame_rate_hz()) as usize;
         let [_, reach] = codec.reach();
@@ -574,6 +582,7 @@ impl Bench {
             samples[first * hop..to * hop].copy_from_slice(&heard[(first - from) * hop..]);
             let clip = AudioClip { samples, sample_rate_hz };
             self.desk.deliver(Delivery::Sound(self.made(Source::Truth, basis.clone(), clip)?));
+            trace("Ground truth around the start", asked);
         }
         Ok(codec.decode_unless(truth, cancel)?)
     }
