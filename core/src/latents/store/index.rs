@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +38,12 @@ pub(super) fn own(store: &Path) -> PathBuf {
 
 /// Rows in file order; ids are unique. `n_frames` and `duration_sec` are 0 where the file does not say.
 pub(super) fn read(path: &Path) -> Result<Vec<Utterance>, StoreError> {
+    // The reader panics on some damaged pages; to a user that is one more file that cannot be read.
+    catch_unwind(AssertUnwindSafe(|| read_rows(path)))
+        .unwrap_or_else(|_| Err(StoreError::Index { path: path.into(), reason: "its pages are damaged".to_owned() }))
+}
+
+fn read_rows(path: &Path) -> Result<Vec<Utterance>, StoreError> {
     let refuse = |reason: String| StoreError::Index { path: path.into(), reason };
     let file = File::open(path).map_err(|source| StoreError::Io { path: path.into(), source })?;
     let reader = SerializedFileReader::new(file).map_err(|e| refuse(e.to_string()))?;
