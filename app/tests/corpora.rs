@@ -21,6 +21,7 @@ fn driftscope(home: &Path, args: &[&str]) -> Command {
         command.env_remove(name);
     }
     command.env("HOME", home).env("HF_HOME", home.join("hf")).env("DRIFTSCOPE_RUNS", home.join("runs"));
+    command.env("DRIFTSCOPE_DATA", home.join("data"));
     command.args(["--device", "cpu"]).args(args);
     command
 }
@@ -199,4 +200,36 @@ fn what_cannot_be_fetched_is_one_sentence() {
     let got = driftscope(home.path(), &["encode", text(&audio), "--codec", "encodec", "--store", text(&store)]).output().unwrap();
     let [_, err] = said(&got);
     assert!(!got.status.success() && err.contains("`driftscope fetch encodec` downloads them, --weights FILE names a copy"), "{err}");
+}
+
+#[test]
+fn a_store_finds_the_weights_that_were_named_for_it() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/codecs/mimi-small");
+    if !fixture.exists() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (audio, weights) = (home.path().join("audio"), home.path().join("weights/model.safetensors"));
+    fs::create_dir(home.path().join("weights")).unwrap();
+    for file in ["model.safetensors", "config.json"] {
+        fs::copy(fixture.join(file), weights.with_file_name(file)).unwrap();
+    }
+    for speaker in ["11", "12"] {
+        write_tone(&audio.join(speaker).join(format!("{speaker}-a.wav")), 16_000, 0.1);
+    }
+    let store = home.path().join("s/latents.zarr");
+    let run = |args: &[&str]| driftscope(home.path(), args).output().unwrap();
+    let encode = ["encode", text(&audio), "--store", text(&store)];
+    let made = run(&[&encode[..], &["--codec", "mimi", "--weights", text(&weights)]].concat());
+    assert_eq!(made.status.code(), Some(0), "{:?}", said(&made));
+    let again = run(&encode);
+    assert!(said(&again)[0].contains("2 already there") && said(&again)[0].contains("D 32"), "{:?}", said(&again));
+    let sound = home.path().join("sound.wav");
+    let decode = ["decode", "--store", text(&store), "--utterance", "11-a", "--wav", text(&sound)];
+    let decoded = run(&decode);
+    assert!(decoded.status.code() == Some(0) && sound.exists(), "{:?}", said(&decoded));
+
+    fs::remove_file(&weights).unwrap();
+    let gone = run(&[&decode[..], &["--force"]].concat());
+    assert!(gone.status.code() == Some(1) && said(&gone)[1].contains("the weights of mimi are not on this machine"), "{:?}", said(&gone));
 }
