@@ -21,7 +21,7 @@ mod embedded {
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
 
-/// Everything the window or the battery works on.
+/// Everything the window or the showcase works on.
 #[derive(Clone, Debug)]
 pub struct Demo {
     /// The codec that made the latents.

@@ -2,11 +2,11 @@
 //!
 //! Neither computes anything itself: what a panel shows can be had from a command, and the other way round.
 
-pub mod battery;
 pub mod cli;
 pub(crate) mod corpus;
 pub mod demo;
 pub(crate) mod open;
 pub mod report;
+pub mod showcase;
 pub(crate) mod weights;
 pub mod window;

@@ -29,7 +29,11 @@ pub mod diagnose;
 
 pub mod perceive;
 
+pub mod battery;
+
 pub mod playback;
+
+pub mod listen;
 
 pub mod figure;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use driftscope::battery::{self, BatteryConfig};
+use driftscope::showcase::{self, ShowcaseConfig};
 use driftscope::{demo, report};
 use driftscope_core::context::Side;
 use driftscope_core::diagnose::InjectionConfig;
@@ -41,14 +41,14 @@ fn the_report_needs_no_other_file_and_shows_what_was_measured() {
     let ctx = JobCtx::quiet(Device::flex(), 42);
     let mut demo = demo::load(&ctx.device).unwrap();
     demo.predictors.retain(|p| p.info.kind == "mdn" && p.info.horizon <= 2);
-    let config = BatteryConfig {
+    let config = ShowcaseConfig {
         segments: SegmentConfig { n_utterances: 4, segments_per_utterance: 2, ..SegmentConfig::default() },
         injection: InjectionConfig { rollout: RolloutConfig { n_steps: 4, ..RolloutConfig::default() }, n_resamples: 20 },
         n_voices: 1,
         heard_steps: 6,
     };
-    let battery = battery::run(&ctx, &demo, config).unwrap();
-    let specs = report::figures(&battery, &demo, 42);
+    let showcase = showcase::run(&ctx, &demo, config).unwrap();
+    let specs = report::figures(&showcase, &demo, 42);
     let names: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names[..2], ["injection-mdn", "horizons"]);
     let horizons = &specs[1].panels;
@@ -60,13 +60,13 @@ fn the_report_needs_no_other_file_and_shows_what_was_measured() {
     let references: BTreeSet<_> = references.collect();
     let strokes: BTreeSet<_> = references.iter().map(|(_, color, stroke)| (color, stroke)).collect();
     assert_eq!((references.len(), strokes.len()), (6, 6), "each reference has its own stroke: {references:?}");
-    let page = report::page(&battery, &demo, &specs, "CPU", "driftscope demo --out x").unwrap();
+    let page = report::page(&showcase, &demo, &specs, "CPU", "driftscope demo --out x").unwrap();
     for outside in ["src=\"http", "href=\"http", "<script", "<link", "url(http", "@import"] {
         assert!(!page.contains(outside), "{outside}");
     }
     assert_eq!(page.matches("<figure>").count(), specs.len());
-    assert_eq!(page.matches("src=\"data:audio/wav;base64,").count(), battery.voices[0].sounds.len());
-    let cosine = battery.injections[0].1.modes[0].per_step[0].cos.mean.unwrap();
+    assert_eq!(page.matches("src=\"data:audio/wav;base64,").count(), showcase.voices[0].sounds.len());
+    let cosine = showcase.injections[0].1.modes[0].per_step[0].cos.mean.unwrap();
     assert!(page.contains(&format!("{cosine:.3}")), "the first cosine stands on the page");
     let ids: Vec<&str> = page.match_indices(" id=\"").map(|(i, _)| page[i + 5..].split('"').next().unwrap()).collect();
     assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len(), "figures share no ids");

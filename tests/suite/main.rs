@@ -5,6 +5,7 @@
 
 mod allocation;
 mod audio;
+mod battery;
 mod cli;
 mod codecs;
 mod damaged_stores;

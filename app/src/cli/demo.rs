@@ -1,4 +1,4 @@
-//! `demo`: the whole battery on the embedded demo, as a page, figures and numbers.
+//! `demo`: the whole showcase on the embedded demo, as a page, figures and numbers.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use super::output::{ForceArg, writable_folder, write_beside};
 use super::session::Session;
 use super::table::number;
 use super::{JsonArg, Report};
-use crate::battery::{self, Battery, BatteryConfig};
+use crate::showcase::{self, Showcase, ShowcaseConfig};
 use crate::{demo, report};
 
-/// Run the whole battery on the embedded demo: report.html, figures/, metrics.json
+/// Run the whole showcase on the embedded demo: report.html, figures/, metrics.json
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(super) struct Args {
     /// Folder to write
@@ -35,48 +35,48 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     writable_folder(&args.out)?;
     let job = session.job()?;
     let demo = demo::load(&job.device)?;
-    let battery = battery::run(&job, &demo, BatteryConfig::default())?;
-    let specs = report::figures(&battery, &demo, session.seed);
+    let showcase = showcase::run(&job, &demo, ShowcaseConfig::default())?;
+    let specs = report::figures(&showcase, &demo, session.seed);
     let figures = args.out.join("figures");
     for (index, spec) in specs.iter().enumerate() {
         session.cancel.check()?;
         figure::write(spec, &figures)?;
         job.progress.report("figures", index as u64 + 1, Some(specs.len() as u64), "");
     }
-    let json = metrics(&battery, &demo);
+    let json = metrics(&showcase, &demo);
     write_beside(&args.out.join("metrics.json"), format!("{json:#}\n").as_bytes())?;
     let command = format!("driftscope demo --out {} --seed {}", args.out.display(), session.seed);
-    let page = report::page(&battery, &demo, &specs, &session.device()?.description, &command)?;
+    let page = report::page(&showcase, &demo, &specs, &session.device()?.description, &command)?;
     let path = args.out.join("report.html");
     write_beside(&path, page.as_bytes())?;
-    Ok(Report { text: text(&battery, &path), key_metrics: json!({ "report": path }), json })
+    Ok(Report { text: text(&showcase, &path), key_metrics: json!({ "report": path }), json })
 }
 
 /// Everything measured, as JSON.
-fn metrics(battery: &Battery, demo: &demo::Demo) -> serde_json::Value {
-    let injections = battery.injections.iter().map(|(info, report)| (info.kind.clone(), report.to_json()));
-    let sounds = battery.voices.iter().map(|voice| {
+fn metrics(showcase: &Showcase, demo: &demo::Demo) -> serde_json::Value {
+    let injections = showcase.injections.iter().map(|(info, report)| (info.kind.clone(), report.to_json()));
+    let sounds = showcase.voices.iter().map(|voice| {
         let distances = voice.sounds.iter().map(|s| (s.name.clone(), json!(s.mel_distance)));
         json!({ "utterance_id": voice.utterance_id, "t0": voice.t0, "mel_distance": serde_json::Value::Object(distances.collect()) })
     });
     json!({
         "version": env!("CARGO_PKG_VERSION"), "codec": demo.codec.tag(), "latents": demo.corpus.source,
-        "predictors": demo.predictors.iter().map(|p| &p.info).collect::<Vec<_>>(), "config": battery.config,
-        "injection": serde_json::Value::Object(injections.collect()), "evaluation": battery.evaluation.to_json(),
+        "predictors": demo.predictors.iter().map(|p| &p.info).collect::<Vec<_>>(), "config": showcase.config,
+        "injection": serde_json::Value::Object(injections.collect()), "evaluation": showcase.evaluation.to_json(),
         "sounds": sounds.collect::<Vec<_>>(),
     })
 }
 
-fn text(battery: &Battery, path: &Path) -> String {
+fn text(showcase: &Showcase, path: &Path) -> String {
     let mut text = String::new();
-    for (info, report) in &battery.injections {
+    for (info, report) in &showcase.injections {
         let of = |name: &str| report.modes.iter().find(|m| m.name == name);
         let (Some(teacher), Some(free)) = (of("A_teacher"), of("D_rollout")) else { continue };
         let (Some(first), Some(last)) = (teacher.per_step.first(), free.per_step.last()) else { continue };
         let at_last = |values: &[f64]| number(values.get(last.step - 1).copied());
         text.push_str(&format!(
             "{}: cosine {} teacher-forced (null {}), {} after {} free steps (null {}, skyline {})\n",
-            battery::family(&info.kind),
+            showcase::family(&info.kind),
             number(first.cos.mean),
             number(report.references.null_cos.first().copied()),
             number(last.cos.mean),

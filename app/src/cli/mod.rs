@@ -4,6 +4,7 @@
 //! the registry of runs. Only this file prints results, and only [`Console`] knows where they go: standard output holds results
 //! and nothing else; progress, notices and the one sentence of a failure go to standard error.
 
+mod battery;
 mod console;
 mod decode;
 mod demo;
@@ -101,6 +102,7 @@ enum Command {
     Decode(decode::Args),
     Roundtrip(roundtrip::Args),
     Perceive(perceive::Args),
+    Battery(battery::Args),
     Fit(fit::Args),
     Evaluate(evaluate::Args),
     Inject(inject::Args),
@@ -121,6 +123,7 @@ impl Command {
             Self::Decode(args) => &args.json,
             Self::Roundtrip(args) => &args.json,
             Self::Perceive(args) => &args.json,
+            Self::Battery(args) => &args.json,
             Self::Fit(args) => &args.json,
             Self::Evaluate(args) => &args.json,
             Self::Inject(args) => &args.json,
@@ -139,6 +142,7 @@ impl Command {
             Self::Demo(args) => ("demo", json!(args)),
             Self::Encode(args) => ("encode", json!(args)),
             Self::Roundtrip(args) => ("roundtrip", json!(args)),
+            Self::Battery(args) => ("battery", json!(args)),
             Self::Fit(args) => (args.experiment(), json!(args)),
             Self::Evaluate(args) => ("evaluate", json!(args)),
             Self::Inject(args) => ("inject", json!(args)),
@@ -156,6 +160,7 @@ impl Command {
             Self::Decode(args) => decode::run(args, session),
             Self::Roundtrip(args) => roundtrip::run(args, session),
             Self::Perceive(args) => perceive::run(args, session),
+            Self::Battery(args) => battery::run(args, session),
             Self::Fit(args) => fit::run(args, session),
             Self::Evaluate(args) => evaluate::run(args, session),
             Self::Inject(args) => inject::run(args, session),

@@ -1,16 +1,16 @@
-//! The battery's figures as specs: the same numbers go to the page, to SVG, PNG, PDF and CSV.
+//! The showcase's figures as specs: the same numbers go to the page, to SVG, PNG, PDF and CSV.
 
 use driftscope_core::figure::palette::{BLUE, REDDISH_PURPLE, VERMILLION};
 use driftscope_core::figure::{FigureSpec, Path, Provenance, Width, horizons, trajectory};
 use driftscope_core::predict::PredictorInfo;
 
-use crate::battery::{Battery, Voice, family};
 use crate::demo::Demo;
+use crate::showcase::{Showcase, Voice, family};
 use crate::window::caption;
 use crate::window::curves::{Line, definitions, plots};
 
 /// `injection-KIND` for each predictor, `horizons`, and `trajectory-ID` for each voice.
-pub fn figures(battery: &Battery, demo: &Demo, seed: u64) -> Vec<FigureSpec> {
+pub fn figures(showcase: &Showcase, demo: &Demo, seed: u64) -> Vec<FigureSpec> {
     let made = |checkpoint: String, definitions: Vec<String>| Provenance {
         store: demo.corpus.source.clone(),
         checkpoint,
@@ -20,10 +20,10 @@ pub fn figures(battery: &Battery, demo: &Demo, seed: u64) -> Vec<FigureSpec> {
         definitions,
     };
     let mut specs: Vec<FigureSpec> =
-        battery.injections.iter().map(|(info, report)| injection(info, report, made(info.hash.clone(), metric_definitions()))).collect();
+        showcase.injections.iter().map(|(info, report)| injection(info, report, made(info.hash.clone(), metric_definitions()))).collect();
     let hashes = demo.predictors.iter().map(|p| p.info.hash.as_str()).collect::<Vec<_>>().join(" ");
-    specs.push(horizons("horizons", &battery.evaluation, made(hashes, horizon_definitions())));
-    specs.extend(battery.voices.iter().map(|v| voice(v, battery, demo, made(String::new(), vec![]))));
+    specs.push(horizons("horizons", &showcase.evaluation, made(hashes, horizon_definitions())));
+    specs.extend(showcase.voices.iter().map(|v| voice(v, showcase, demo, made(String::new(), vec![]))));
     specs
 }
 
@@ -71,7 +71,7 @@ fn horizon_definitions() -> Vec<String> {
     .to_vec()
 }
 
-fn voice(voice: &Voice, battery: &Battery, demo: &Demo, provenance: Provenance) -> FigureSpec {
+fn voice(voice: &Voice, showcase: &Showcase, demo: &Demo, provenance: Provenance) -> FigureSpec {
     let frame_sec = 1.0 / demo.corpus.frame_rate_hz;
     let colors = [VERMILLION, BLUE, REDDISH_PURPLE];
     let paths: Vec<Path<'_>> = voice
@@ -86,5 +86,5 @@ fn voice(voice: &Voice, battery: &Battery, demo: &Demo, provenance: Provenance) 
         })
         .collect();
     let name = format!("trajectory-{}", voice.utterance_id);
-    trajectory(&name, &battery.pca, &voice.truth.values, frame_sec, &paths, provenance)
+    trajectory(&name, &showcase.pca, &voice.truth.values, frame_sec, &paths, provenance)
 }

@@ -1,7 +1,7 @@
-//! `report.html`: the battery as one page that needs nothing else, no server, no script and no other file.
+//! `report.html`: the showcase as one page that needs nothing else, no server, no script and no other file.
 //!
 //! Figures are inline SVG, sounds are 16-bit WAV in data URIs, numbers are tables, every quantity has its definition and the page
-//! says what made it. It computes nothing: everything comes from the [`Battery`].
+//! says what made it. It computes nothing: everything comes from the [`Showcase`].
 
 mod figures;
 mod html;
@@ -11,14 +11,14 @@ pub use figures::{figures, injection, metric_definitions};
 
 use driftscope_core::figure::{FigureError, FigureSpec, to_svg};
 
-use crate::battery::{Battery, Sound, family};
 use crate::demo::Demo;
+use crate::showcase::{Showcase, Sound, family};
 use crate::window::caption;
 use html::{data_uri_wav, definition_list, escape, number, table};
 
 /// The page. `specs` as [`figures`] gives them; `device` in words; `command` as typed, to do it again.
-pub fn page(battery: &Battery, demo: &Demo, specs: &[FigureSpec], device: &str, command: &str) -> Result<String, FigureError> {
-    let mut body = headline(battery, demo);
+pub fn page(showcase: &Showcase, demo: &Demo, specs: &[FigureSpec], device: &str, command: &str) -> Result<String, FigureError> {
+    let mut body = headline(showcase, demo);
     body.push_str("<h2>Injection: how each mode departs from truth</h2>\n");
     for spec in specs.iter().filter(|s| s.name.starts_with("injection")) {
         body.push_str(&figure(spec)?);
@@ -27,7 +27,7 @@ pub fn page(battery: &Battery, demo: &Demo, specs: &[FigureSpec], device: &str, 
         "<p class=\"faint\">In the tables, value and band are those of the figures. {}.</p>\n",
         escape(&caption::bands())
     ));
-    for (info, report) in &battery.injections {
+    for (info, report) in &showcase.injections {
         body.push_str(&format!("<h3>{}, step by step</h3>\n", escape(family(&info.kind))));
         body.push_str(&tables::injection(report));
     }
@@ -35,9 +35,9 @@ pub fn page(battery: &Battery, demo: &Demo, specs: &[FigureSpec], device: &str, 
     for spec in specs.iter().filter(|s| s.name == "horizons") {
         body.push_str(&figure(spec)?);
     }
-    body.push_str(&tables::evaluation(&battery.evaluation));
+    body.push_str(&tables::evaluation(&showcase.evaluation));
     body.push_str("<h2>Trajectories and sounds</h2>\n");
-    for voice in &battery.voices {
+    for voice in &showcase.voices {
         body.push_str(&format!("<h3>Voice {}</h3>\n", escape(&voice.utterance_id)));
         for spec in specs.iter().filter(|s| s.name == format!("trajectory-{}", voice.utterance_id)) {
             body.push_str(&figure(spec)?);
@@ -46,7 +46,7 @@ pub fn page(battery: &Battery, demo: &Demo, specs: &[FigureSpec], device: &str, 
     }
     body.push_str("<h2>Definitions</h2>\n");
     body.push_str(&definition_list(&definitions(specs)));
-    body.push_str(&provenance(battery, demo, device, command));
+    body.push_str(&provenance(showcase, demo, device, command));
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>Driftscope: the demo</title>\n<style>\n{}</style>\n<body>\n{body}</body>\n</html>\n",
@@ -55,7 +55,7 @@ pub fn page(battery: &Battery, demo: &Demo, specs: &[FigureSpec], device: &str, 
 }
 
 /// What the page shows, and the numbers to read first.
-fn headline(battery: &Battery, demo: &Demo) -> String {
+fn headline(showcase: &Showcase, demo: &Demo) -> String {
     let n_eval = demo.corpus.side(driftscope_core::context::Side::Eval).count();
     let mut text = format!(
         "<h1>Where a rollout drifts</h1>\n<p class=\"lead\">{} utterances of synthetic speech, {n_eval} of them by voices that no predictor \
@@ -64,7 +64,7 @@ fn headline(battery: &Battery, demo: &Demo) -> String {
         demo.corpus.dim,
         demo.corpus.frame_rate_hz
     );
-    for (info, report) in &battery.injections {
+    for (info, report) in &showcase.injections {
         let mode = |name: &str| report.modes.iter().find(|m| m.name == name);
         let (Some(teacher), Some(free)) = (mode("A_teacher"), mode("D_rollout")) else { continue };
         let (Some(first), Some(last)) = (teacher.per_step.first(), free.per_step.last()) else { continue };
@@ -131,7 +131,7 @@ fn definitions(specs: &[FigureSpec]) -> Vec<String> {
     all
 }
 
-fn provenance(battery: &Battery, demo: &Demo, device: &str, command: &str) -> String {
+fn provenance(showcase: &Showcase, demo: &Demo, device: &str, command: &str) -> String {
     let tag = demo.codec.tag();
     let mut rows = vec![
         vec!["program".to_owned(), format!("driftscope {}", env!("CARGO_PKG_VERSION"))],
@@ -143,7 +143,7 @@ fn provenance(battery: &Battery, demo: &Demo, device: &str, command: &str) -> St
         let info = &predictor.info;
         rows.push(vec![format!("{} k = {}", family(&info.kind), info.horizon), info.hash.clone()]);
     }
-    rows.push(vec!["settings".to_owned(), serde_json::to_string(&battery.config).unwrap_or_default()]);
+    rows.push(vec!["settings".to_owned(), serde_json::to_string(&showcase.config).unwrap_or_default()]);
     format!(
         "<h2>Provenance</h2>\n{}<h3>To do it again</h3>\n<pre>{}</pre>\n<p class=\"faint\">The plotted numbers lie in \
          <code>figures/</code> as CSV beside PDF, SVG and PNG, all others in <code>metrics.json</code>. In the commands \

@@ -82,7 +82,7 @@ pub(super) fn evaluation(evaluation: &Evaluation) -> String {
         let band = h.eval.bands.get("cos").copied().flatten();
         let band = band.map_or_else(String::new, |b| format!(" [{}, {}]", number(Some(b.low)), number(Some(b.high))));
         rows.push(vec![
-            crate::battery::family(&h.kind).to_owned(),
+            crate::showcase::family(&h.kind).to_owned(),
             h.horizon.to_string(),
             cos.n.to_string(),
             format!("{}{band}", number(cos.mean)),

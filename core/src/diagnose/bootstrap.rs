@@ -18,7 +18,7 @@ pub struct Band {
 
 /// Resamples speakers with replacement, the same ones for every metric and step.
 #[derive(Clone, Debug)]
-pub(super) struct Bootstrap {
+pub(crate) struct Bootstrap {
     n_resamples: usize,
     seed: u64,
     n_speakers: usize,
@@ -28,7 +28,7 @@ pub(super) struct Bootstrap {
 
 impl Bootstrap {
     /// `n_resamples` draws of as many speakers as there are in `speakers`, seeded.
-    pub(super) fn new(speakers: &[&str], n_resamples: usize, seed: u64) -> Self {
+    pub(crate) fn new(speakers: &[&str], n_resamples: usize, seed: u64) -> Self {
         Self::of(speakers.iter().collect::<BTreeSet<_>>().len(), n_resamples, seed)
     }
 
@@ -40,7 +40,7 @@ impl Bootstrap {
 
     /// Band of the mean; `values[i]` belongs to `speakers[i]`; non-finite values are left out. `None` with fewer than two speakers
     /// or without resamples.
-    pub(super) fn band(&self, values: &[f64], speakers: &[&str]) -> Option<Band> {
+    pub(crate) fn band(&self, values: &[f64], speakers: &[&str]) -> Option<Band> {
         let mut by_speaker: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         for (value, speaker) in values.iter().zip(speakers).filter(|(value, _)| value.is_finite()) {
             let (sum, count) = by_speaker.entry(speaker).or_default();

@@ -14,6 +14,7 @@ mod summary;
 pub mod toy;
 
 pub use bootstrap::Band;
+pub(crate) use bootstrap::Bootstrap;
 pub use evaluate::{EvaluateConfig, Evaluation, HorizonReport, SideMetrics, evaluate};
 pub use horizons::RidgeScore;
 pub use injection::{InjectionConfig, InjectionReport, ModeReport, StepReport, inject};

@@ -7,6 +7,7 @@
 //! waveforms and spectrograms are drawn of anything. Nothing is computed here but what is needed to draw it.
 
 mod axis;
+mod battery;
 mod csv;
 mod curve;
 mod draw;
@@ -26,6 +27,7 @@ mod text;
 mod trajectory;
 
 pub use axis::{Axis, Tick};
+pub use battery::battery;
 pub use csv::to_csv;
 pub use horizons::horizons;
 pub use read::{ReadError, read_provenance};

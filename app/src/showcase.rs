@@ -1,10 +1,11 @@
-//! The whole battery on one corpus: every question the demo answers, in one value.
+//! What the demo's report shows: every question it answers, in one value.
 //!
 //! It calls the engine and keeps what comes back; the figures, the tables and the sounds of `report.html` are all made from it, so
 //! they cannot differ. It draws nothing and writes nothing.
 
 use anyhow::Context as _;
 use driftscope_core::audio::AudioClip;
+use driftscope_core::battery::{Material, Rendition};
 use driftscope_core::codec::Codec;
 use driftscope_core::context::{Corpus, Side};
 use driftscope_core::diagnose::{
@@ -16,17 +17,14 @@ use driftscope_core::perceive::mel_distance;
 pub use driftscope_core::predict::family;
 use driftscope_core::predict::{Predictor, PredictorInfo};
 use driftscope_core::represent::Pca;
-use driftscope_core::rollout::synthetic::{Accumulation, SyntheticMode, synthesize};
+use driftscope_core::rollout::synthetic::{Accumulation, SyntheticMode};
 use driftscope_core::rollout::{Rollout, RolloutConfig, Schedule, Segment, SegmentConfig, rollout, sample_segments, splice};
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
-use rand_distr::StandardNormal;
 
 use crate::demo::Demo;
 
 /// How much of each is done.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct BatteryConfig {
+pub struct ShowcaseConfig {
     /// Starts of the injection diagnostic.
     pub segments: SegmentConfig,
     /// Its steps and bands.
@@ -37,7 +35,7 @@ pub struct BatteryConfig {
     pub heard_steps: usize,
 }
 
-impl Default for BatteryConfig {
+impl Default for ShowcaseConfig {
     fn default() -> Self {
         Self {
             segments: SegmentConfig::default(),
@@ -50,9 +48,9 @@ impl Default for BatteryConfig {
 
 /// Everything that came out.
 #[derive(Debug)]
-pub struct Battery {
+pub struct Showcase {
     /// What was asked for.
-    pub config: BatteryConfig,
+    pub config: ShowcaseConfig,
     /// Modes A-D of each predictor with horizon 1.
     pub injections: Vec<(PredictorInfo, InjectionReport)>,
     /// Every predictor at its own horizon.
@@ -92,7 +90,7 @@ pub struct Sound {
 }
 
 /// Runs all of it on the demo.
-pub fn run(ctx: &JobCtx, demo: &Demo, config: BatteryConfig) -> anyhow::Result<Battery> {
+pub fn run(ctx: &JobCtx, demo: &Demo, config: ShowcaseConfig) -> anyhow::Result<Showcase> {
     let injections = injections(ctx, demo, &config)?;
     ctx.cancel.check()?;
     let evaluation = evaluate(ctx, &demo.corpus, &demo.predictors, &EvaluateConfig::default())?;
@@ -106,7 +104,7 @@ pub fn run(ctx: &JobCtx, demo: &Demo, config: BatteryConfig) -> anyhow::Result<B
         voices.push(voice(ctx, demo, utterance, &config)?);
     }
     ctx.progress.report("sounds", voices.len() as u64, Some(voices.len() as u64), "");
-    Ok(Battery { config, injections, evaluation, pca, voices })
+    Ok(Showcase { config, injections, evaluation, pca, voices })
 }
 
 /// Predictors that can roll out: those for horizon 1.
@@ -114,7 +112,7 @@ fn rolling(predictors: &[Predictor]) -> impl Iterator<Item = &Predictor> {
     predictors.iter().filter(|p| p.info.horizon == 1)
 }
 
-fn injections(ctx: &JobCtx, demo: &Demo, config: &BatteryConfig) -> anyhow::Result<Vec<(PredictorInfo, InjectionReport)>> {
+fn injections(ctx: &JobCtx, demo: &Demo, config: &ShowcaseConfig) -> anyhow::Result<Vec<(PredictorInfo, InjectionReport)>> {
     let n_steps = config.injection.rollout.n_steps;
     let mut reports = Vec::new();
     for predictor in rolling(&demo.predictors) {
@@ -145,7 +143,7 @@ fn showcased(corpus: &Corpus, n_voices: usize) -> Vec<usize> {
     chosen
 }
 
-fn voice(ctx: &JobCtx, demo: &Demo, utterance: usize, config: &BatteryConfig) -> anyhow::Result<Voice> {
+fn voice(ctx: &JobCtx, demo: &Demo, utterance: usize, config: &ShowcaseConfig) -> anyhow::Result<Voice> {
     let truth = &demo.corpus.utterances[utterance].latents;
     let mut rollouts = Vec::new();
     let window = rolling(&demo.predictors).map(|p| p.info.window).max().context("no predictor with horizon 1")?;
@@ -194,46 +192,27 @@ fn sounds(ctx: &JobCtx, demo: &Demo, utterance: usize, rollouts: &[(PredictorInf
         let explanation = format!("True up to {seconds:.2} s, then the {} predictor on its own frames.", family(&info.kind));
         add(format!("rollout {}", family(&info.kind)), explanation, &splice(truth, rolled, 0), &demo.codec)?;
     }
-    for (mode, accumulation, name, explanation) in SYNTHETIC {
+    for rendition in SYNTHETIC {
         ctx.cancel.check()?;
-        let mut rng = StdRng::seed_from_u64(ctx.seed);
-        let latents = synthesize(truth, mode, accumulation, &mut || rng.sample(StandardNormal));
-        add(name.to_owned(), explanation.to_owned(), &latents, &demo.codec)?;
+        let material = Material { truth, decoded: None, recording: None, rollout: None, noise_unit: 0.0, seed: ctx.seed };
+        let latents = rendition.latents(&material).context("a synthetic mode needs nothing but the truth")?;
+        add(rendition.name(), rendition.explanation(), &latents, &demo.codec)?;
     }
     Ok(sounds)
 }
 
 /// Synthetic modes in the order of listening. 14.4° is as far from the truth, step by step, as a magnitude of 0.75.
-const SYNTHETIC: [(SyntheticMode, Accumulation, &str, &str); 8] = {
+const SYNTHETIC: [Rendition; 8] = {
     use Accumulation::{Accumulated, PerStep};
+    use SyntheticMode::{OffAngle, Slow, Stationary, WrongDirection};
     [
-        (SyntheticMode::Slow { alpha: 0.75 }, Accumulated, "slow .75", "Every true Δ scaled by 0.75, added up from the first frame."),
-        (SyntheticMode::Slow { alpha: 0.5 }, Accumulated, "slow .50", "Every true Δ scaled by 0.5, added up from the first frame."),
-        (SyntheticMode::Slow { alpha: 0.25 }, Accumulated, "slow .25", "Every true Δ scaled by 0.25, added up from the first frame."),
-        (
-            SyntheticMode::WrongDirection,
-            Accumulated,
-            "wrong direction",
-            "True magnitudes, random directions, added up: a walk out of the latents' cloud.",
-        ),
-        (SyntheticMode::Stationary, Accumulated, "stationary", "The first frame repeated."),
-        (
-            SyntheticMode::Slow { alpha: 0.75 },
-            PerStep,
-            "slow .75 per step",
-            "Each step from the true frame before it, 0.75 of the magnitude.",
-        ),
-        (
-            SyntheticMode::OffAngle { degrees: 14.4 },
-            PerStep,
-            "14.4° off per step",
-            "Each step from the true frame before it, turned by 14.4°: the same L2 error as 0.75 of the magnitude.",
-        ),
-        (
-            SyntheticMode::WrongDirection,
-            PerStep,
-            "wrong direction per step",
-            "Each step from the true frame before it, true magnitude, random direction.",
-        ),
+        Rendition::Synthetic { mode: Slow { alpha: 0.75 }, accumulation: Accumulated },
+        Rendition::Synthetic { mode: Slow { alpha: 0.5 }, accumulation: Accumulated },
+        Rendition::Synthetic { mode: Slow { alpha: 0.25 }, accumulation: Accumulated },
+        Rendition::Synthetic { mode: WrongDirection, accumulation: Accumulated },
+        Rendition::Synthetic { mode: Stationary, accumulation: Accumulated },
+        Rendition::Synthetic { mode: Slow { alpha: 0.75 }, accumulation: PerStep },
+        Rendition::Synthetic { mode: OffAngle { degrees: 14.4 }, accumulation: PerStep },
+        Rendition::Synthetic { mode: WrongDirection, accumulation: PerStep },
     ]
 };
