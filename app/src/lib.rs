@@ -5,6 +5,7 @@
 pub mod cli;
 pub(crate) mod corpus;
 pub mod demo;
+pub mod listening;
 pub(crate) mod open;
 pub mod report;
 pub mod showcase;

@@ -25,7 +25,7 @@ fn conditions_come_out_in_the_order_of_their_damage() {
     let ctx = JobCtx::quiet(Device::flex(), 7);
     let recording = |u: usize| Some(demo.clips[u].clone());
     let predictor = Some((&demo.predictors[0], &demo.baselines));
-    let bench = Bench { corpus: &demo.corpus, codec: &demo.codec, predictor, recording: &recording };
+    let bench = Bench { corpus: &demo.corpus, codec: &demo.codec, predictor, recordings: &recording };
     let battery = battery(&ctx, bench, small()).unwrap();
     assert!(battery.left_out.is_empty() && battery.items.len() == 3, "{:?}", battery.left_out);
     let speakers: std::collections::BTreeSet<&str> = battery.items.iter().map(|i| i.speaker.as_str()).collect();
@@ -42,6 +42,15 @@ fn conditions_come_out_in_the_order_of_their_damage() {
     // 14.4° was chosen to be as far off as α = .75.
     let (slow, turned) = (error(Group::PerStep, "slow .75 per step"), error(Group::PerStep, "14.4° off per step"));
     assert!((slow / turned - 1.0).abs() < 0.01, "{slow} {turned}");
+
+    // Known angles and factors come out as they went in.
+    let departure = |rendition| battery.departure(bench, rendition).unwrap();
+    let turned = departure(Axis::Angle.rendition(60.0));
+    assert!((turned.cos - 0.5).abs() < 1e-3, "{turned:?}");
+    let slowed = departure(Axis::Alpha.rendition(0.5));
+    assert!((slowed.cos - 1.0).abs() < 1e-3, "{slowed:?}");
+    let [near, far] = [1, 8].map(|n_steps| departure(Rendition::Splice { n_steps }));
+    assert!(near.cos > far.cos && near.state_err < far.state_err, "{near:?} {far:?}");
 
     let spec = figure::battery("battery", &battery, Provenance::default());
     assert_eq!(spec.panels.len(), 6);
@@ -61,7 +70,7 @@ fn without_predictor_or_recordings_the_rest_is_measured_and_the_lack_is_said() {
     let demo = demo::load(&Device::flex()).unwrap();
     let ctx = JobCtx::quiet(Device::flex(), 7);
     let none = |_: usize| None::<AudioClip>;
-    let bench = Bench { corpus: &demo.corpus, codec: &demo.codec, predictor: None, recording: &none };
+    let bench = Bench { corpus: &demo.corpus, codec: &demo.codec, predictor: None, recordings: &none };
     let found = battery(&ctx, bench, BatteryConfig { n_items: 1, ..small() }).unwrap();
     assert_eq!(found.left_out.len(), 2, "{:?}", found.left_out);
     assert!(found.conditions.iter().all(|c| ![Group::Splices, Group::Reconstruction].contains(&c.group)));

@@ -6,12 +6,14 @@
 mod allocation;
 mod audio;
 mod battery;
+mod browser;
 mod cli;
 mod codecs;
 mod damaged_stores;
 mod demo;
 mod diagnostics;
 mod figures;
+mod listening_page;
 mod mutated;
 mod perceive;
 mod playback;

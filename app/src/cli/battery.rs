@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use driftscope_core::audio::{self, AudioClip, write_wav};
-use driftscope_core::battery::{Battery, BatteryConfig, Bench, ConditionReport, Group, Rendition, battery};
+use driftscope_core::battery::{Axis, Battery, BatteryConfig, Bench, ConditionReport, Group, Rendition, battery};
 use driftscope_core::codec::Codec;
 use driftscope_core::context::Corpus;
 use driftscope_core::figure::{self, Provenance};
+use driftscope_core::listen::{Loudness, Settings};
 use driftscope_core::perceive::Measure;
 use driftscope_core::predict::{Baselines, Predictor};
 use serde_json::json;
@@ -19,6 +20,7 @@ use super::session::Session;
 use super::table::{number, table};
 use super::{JsonArg, Report};
 use crate::demo::{self, Demo};
+use crate::listening::{self, Kind, TestDraft};
 
 /// Measure what is heard: round trip, synthetic modes and spliced rollouts on the same utterances
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
@@ -51,6 +53,24 @@ pub(super) struct Args {
     /// Folder for every sound: CONDITION/UTTERANCE.wav
     #[arg(long, value_name = "DIR")]
     wav: Option<PathBuf>,
+    /// Folder for a blind listening test of some of the conditions, on the same utterances; `driftscope listen` and the window take it
+    #[arg(long, value_name = "DIR")]
+    listen: Option<PathBuf>,
+    /// What the listening test asks
+    #[arg(long, value_enum, default_value_t = Kind::Abx, requires = "listen")]
+    design: Kind,
+    /// What it compares with the decoded truth, by the names in the table [default: all splices]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', requires = "listen")]
+    conditions: Vec<String>,
+    /// What a threshold test varies: alpha, angle, noise or steps
+    #[arg(long, value_name = "AXIS", value_parser = axis, default_value = "steps", requires = "listen")]
+    axis: Axis,
+    /// Scored trials a condition or pair, or in all of a threshold test [default: what is usual]
+    #[arg(long, value_name = "N", requires = "listen")]
+    trials: Option<u32>,
+    /// Leave level differences as they are
+    #[arg(long, requires = "listen")]
+    unmatched: bool,
     #[command(flatten)]
     force: ForceArg,
     #[command(flatten)]
@@ -72,7 +92,7 @@ enum Recordings {
     Clips(Vec<AudioClip>),
 }
 
-impl Recordings {
+impl driftscope_core::battery::Recordings for Recordings {
     fn get(&self, utterance: usize) -> Option<AudioClip> {
         match self {
             Self::Paths(paths) => audio::read(paths.get(utterance)?.as_ref()?).ok(),
@@ -125,6 +145,10 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         args.force.check(&folder.join("battery.svg"))?;
         writable_folder(folder)?;
     }
+    if let Some(folder) = &args.listen {
+        args.force.check(&folder.join("plan.json"))?;
+        writable_folder(folder)?;
+    }
     if let Some(folder) = &args.wav {
         let first = std::fs::read_dir(folder).ok().and_then(|mut entries| entries.next());
         if first.is_some() && !args.force.force {
@@ -136,14 +160,15 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     if let Some((predictor, _)) = material.predictor.as_ref().filter(|(p, _)| p.info.horizon != 1) {
         bail!("a predictor of horizon {} does not roll out; name one of horizon 1", predictor.info.horizon);
     }
-    let recording = |utterance: usize| material.recordings.get(utterance);
     let bench = Bench {
         corpus: &material.corpus,
         codec: &material.codec,
         predictor: material.predictor.as_ref().map(|(predictor, baselines)| (predictor, baselines)),
-        recording: &recording,
+        recordings: &material.recordings,
     };
     let battery = battery(&session.job()?, bench, config)?;
+    // Before the rest is written: a condition that is not there is said while nothing is.
+    let asked = args.listen.as_ref().map(|_| test_draft(args, &battery)).transpose()?;
     for sentence in &battery.left_out {
         session.console.warning(&format!("left out: {sentence}"));
     }
@@ -157,6 +182,11 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         write_sounds(&battery, bench, folder, session)?;
         text.push_str(&format!("{}\n", folder.display()));
     }
+    if let (Some(folder), Some(draft)) = (&args.listen, asked) {
+        let (test, notes) = listening::make(&session.job()?, bench, &draft, folder)?;
+        notes.iter().for_each(|note| session.console.notice(note));
+        text.push_str(&format!("{}\n", test.folder().display()));
+    }
     let stoi = battery.conditions.iter().map(|c| (c.name.clone(), json!(c.measure(Measure::Stoi).and_then(|m| m.summary.mean))));
     let definitions: serde_json::Map<_, _> = Measure::ALL.iter().map(|m| (m.key().to_owned(), json!(m.definition()))).collect();
     let mut json = json!({
@@ -167,6 +197,43 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         object.extend(of_battery);
     }
     Ok(Report { text, key_metrics: serde_json::Value::Object(stoi.collect()), json })
+}
+
+fn axis(name: &str) -> Result<Axis, String> {
+    let known = || Axis::ALL.map(Axis::key).join(", ");
+    Axis::ALL.into_iter().find(|axis| axis.key() == name).ok_or_else(|| format!("no such axis; there are {}", known()))
+}
+
+/// The listening test that was asked for, of conditions that were measured.
+fn test_draft(args: &Args, battery: &Battery) -> anyhow::Result<TestDraft> {
+    let splices = || battery.conditions.iter().filter(|c| c.group == Group::Splices);
+    let named = |name: &String| {
+        let found = battery.conditions.iter().find(|c| c.name == name.trim()).map(|c| c.rendition);
+        let known = || battery.conditions.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
+        found.ok_or_else(|| anyhow::anyhow!("no condition is called {name}; there are {}", known()))
+    };
+    let tested = match args.conditions.is_empty() {
+        true => splices().map(|c| c.rendition).collect(),
+        false => args.conditions.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?,
+    };
+    let (_, name, _) = args.design.row();
+    let what = if args.design.is_adaptive() {
+        args.axis.label().to_owned()
+    } else {
+        tested.iter().map(|r: &Rendition| r.name()).collect::<Vec<_>>().join(", ")
+    };
+    let loudness = if args.unmatched { Loudness::Unmatched } else { Loudness::Matched };
+    Ok(TestDraft {
+        title: format!("{name}: {what}"),
+        design: args.design.design(args.trials.unwrap_or(args.design.n_trials())),
+        // What the codec does is heard against the recording.
+        reference: if tested.contains(&Rendition::Truth) { Rendition::Recording } else { Rendition::Truth },
+        tested,
+        axis: args.design.is_adaptive().then_some(args.axis),
+        anchors: args.design == Kind::Mushra,
+        material: battery.config.clone(),
+        settings: Settings { loudness, ..Settings::default() },
+    })
 }
 
 fn provenance(battery: &Battery, material: &Material, session: &Session) -> Provenance {

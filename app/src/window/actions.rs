@@ -8,6 +8,7 @@ use driftscope_core::rollout::Schedule;
 use driftscope_core::rollout::synthetic::Accumulation;
 use eframe::egui::{Key, KeyboardShortcut, Modifiers, ThemePreference};
 
+use super::blind::BlindDraft;
 use super::command::{Ask, Command, FigureOf};
 use super::curves::Metric;
 use super::jobs::FitDraft;
@@ -222,6 +223,10 @@ fn listen(state: &State, all: &mut Table) {
         action.enabled = !matches!(state.sound(source), SoundState::Absent(_));
         action.chosen = state.view.source == source;
     }
+    let draft = state.session().map(|_| BlindDraft::first(state));
+    let heard = state.session().is_some_and(|s| s.codec.is_some());
+    all.add(Menu::Listen, "Blind listening test…", with_command(Key::T), Command::DraftBlind(draft)).enabled = heard;
+    all.add(Menu::Listen, "Open a listening test…", None, Command::AskOpen(Ask::Test)).enabled = state.session().is_some();
     for (value, name) in [(Accumulation::Accumulated, "accumulated"), (Accumulation::PerStep, "per step")] {
         let name = format!("Synthetic modes: {name}");
         all.add(Menu::Listen, name, None, Command::SetAccumulation(value)).chosen = state.choice().accumulation == value;

@@ -190,6 +190,14 @@ pub enum Command {
     DraftEncode(Option<super::jobs::EncodeDraft>),
     /// These weights for the encoding in preparation.
     EncodeWith(PathBuf),
+    /// Prepare a listening test.
+    DraftBlind(Option<super::blind::BlindDraft>),
+    /// Ask who listens to the test that lies at a path (`None` closes the question).
+    Visit(Option<(PathBuf, String)>),
+    /// Enter the listening room: a test's folder, and who listens.
+    EnterRoom(PathBuf, String),
+    /// Something in the listening room.
+    Room(super::room::RoomCommand),
     /// Type a layout's name (`None` closes the question).
     NameLayout(Option<String>),
     /// Show or hide the list of keys.
@@ -261,6 +269,8 @@ pub enum Ask {
     Weights,
     /// A figure made here.
     Figure,
+    /// A listening test.
+    Test,
 }
 
 /// Where a figure goes.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use driftscope_core::audio::{self, AudioClip};
+use driftscope_core::battery::{Battery, BatteryConfig, battery};
 use driftscope_core::codec::{Codec, CodecKind, CodecOptions, EncodecFrames};
 use driftscope_core::context::CorpusUtterance;
 use driftscope_core::diagnose::{InjectionConfig, inject};
@@ -17,6 +18,7 @@ use driftscope_core::rollout::{RolloutConfig, Schedule};
 use driftscope_core::run::{Ending, Environment, Registry};
 use serde::{Deserialize, Serialize};
 
+use super::blind::BlindDraft;
 use super::session::{Ground, Session, predictor_name};
 use super::worker::{Delivery, Desk};
 use crate::corpus::{self, Plan};
@@ -48,6 +50,10 @@ pub enum Task {
     Encode(EncodeDraft),
     /// Train a predictor on an open store.
     Fit(FitDraft),
+    /// Render a listening test, and enter the room.
+    Blind(BlindDraft),
+    /// Measure what is heard.
+    Battery(BatteryDraft),
 }
 
 /// A corpus as it is asked for: a folder of recordings through a codec.
@@ -94,6 +100,28 @@ impl EncodeDraft {
             None => anyhow::bail!("no weights of {} were chosen", self.codec),
         }
     }
+}
+
+/// A battery as it is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatteryDraft {
+    /// Index into the open stores.
+    pub store: usize,
+    /// Index into its predictors.
+    pub predictor: usize,
+    /// How it rolls out.
+    pub rollout: RolloutConfig,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Measured {
+    /// What was asked for.
+    pub draft: BatteryDraft,
+    /// The numbers.
+    pub battery: Battery,
+    /// Of whom, in a few words.
+    pub about: String,
 }
 
 /// A fit as it is asked for.
@@ -164,7 +192,14 @@ impl Task {
             Self::AddAudio { path, .. } => format!("Encode {}", name(path)),
             Self::Encode(draft) => format!("Encode {} with {}", name(&draft.audio), draft.codec),
             Self::Fit(fit) => format!("Fit {} k={}", fit.family(), fit.horizon),
+            Self::Blind(draft) => format!("Render listening test {}", name(&draft.out)),
+            Self::Battery(_) => "Battery".to_owned(),
         }
+    }
+
+    /// What it opens is opened again with the session.
+    pub fn opens(&self) -> bool {
+        matches!(self, Self::OpenStore { .. } | Self::AddPredictor { .. } | Self::AddAudio { .. })
     }
 
     /// What a stopped one leaves behind lets it go on.
@@ -266,6 +301,10 @@ pub enum Outcome {
     Predictor(usize, Box<Predictor>, Option<Arc<Ground>>),
     /// An utterance for an open store.
     Utterance(usize, CorpusUtterance, AudioClip),
+    /// A listening test, by its folder, and who listens.
+    Test(PathBuf, String),
+    /// What is heard, in measures.
+    Battery(Arc<Measured>),
 }
 
 /// Starts and stops the threads.
@@ -373,6 +412,24 @@ fn work(task: &Task, ctx: &JobCtx, sessions: &[Arc<Session>], registry: Option<&
             };
             let said = format!("{}: {} utterances{skipped}.", draft.out.display(), opened.corpus.utterances.len());
             Ok((said, Outcome::Session(Arc::new(opened))))
+        }
+        Task::Battery(draft) => {
+            let session = session(draft.store)?;
+            let config = BatteryConfig { rollout: draft.rollout.clone(), ..BatteryConfig::default() };
+            let battery = beside_the_window(|| Ok(battery(ctx, session.bench(draft.predictor)?, config)?))?;
+            let who = session.predictor_name(draft.predictor);
+            let about = format!("{who} on {} utterances of {}", battery.items.len(), session.name);
+            let left_out: String = battery.left_out.iter().map(|sentence| format!(" Left out: {sentence}.")).collect();
+            let said = format!("Measured the battery: {about}.{left_out}");
+            Ok((said, Outcome::Battery(Arc::new(Measured { draft: draft.clone(), battery, about }))))
+        }
+        Task::Blind(draft) => {
+            let session = session(draft.store)?;
+            let made = || crate::listening::make(ctx, session.bench(draft.predictor)?, &draft.draft(), &draft.out);
+            let (test, notes) = beside_the_window(made)?;
+            let notes: String = notes.iter().map(|note| format!(" {note}.")).collect();
+            let said = format!("Made the listening test {}.{notes}", test.folder().display());
+            Ok((said, Outcome::Test(draft.out.clone(), draft.listener.trim().to_owned())))
         }
         Task::Fit(fit) => {
             let session = session(fit.store)?;

@@ -17,13 +17,15 @@ pub enum Pane {
     Trajectory,
     /// Predictors side by side.
     Compare,
+    /// What is heard, in measures.
+    Battery,
     /// Work under way.
     Jobs,
 }
 
 impl Pane {
     /// All, in the order of the menu.
-    pub const ALL: [Self; 5] = [Self::Timeline, Self::Curves, Self::Trajectory, Self::Compare, Self::Jobs];
+    pub const ALL: [Self; 6] = [Self::Timeline, Self::Curves, Self::Trajectory, Self::Compare, Self::Battery, Self::Jobs];
 
     /// Title.
     pub fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Pane {
             Self::Curves => "Curves",
             Self::Trajectory => "Trajectory",
             Self::Compare => "Compare",
+            Self::Battery => "Battery",
             Self::Jobs => "Jobs",
         }
     }
@@ -45,7 +48,7 @@ pub fn first() -> Layout {
     let mut tiles = Tiles::default();
     let timeline = tiles.insert_pane(Pane::Timeline);
     let curves = tiles.insert_pane(Pane::Curves);
-    let rest = [Pane::Trajectory, Pane::Compare, Pane::Jobs].map(|pane| tiles.insert_pane(pane));
+    let rest = [Pane::Trajectory, Pane::Compare, Pane::Battery, Pane::Jobs].map(|pane| tiles.insert_pane(pane));
     let tabs = tiles.insert_tab_tile(rest.to_vec());
     let root = tiles.insert_vertical_tile(vec![timeline, curves, tabs]);
     if let Some(Tile::Container(Container::Linear(linear))) = tiles.get_mut(root) {

@@ -5,6 +5,7 @@
 //! line cannot compute.
 
 pub mod actions;
+pub mod blind;
 pub mod caption;
 pub mod command;
 pub mod curves;
@@ -19,6 +20,7 @@ mod opening;
 pub mod panels;
 pub mod picture;
 mod player;
+pub mod room;
 pub mod session;
 mod signals;
 pub mod source;
@@ -43,6 +45,7 @@ use export::Press;
 use jobs::Runner;
 use memory::Memory;
 use player::Deck;
+use room::{Booth, RoomCommand};
 use source::Source;
 use state::{Effect, Notice, SoundState, State};
 use worker::{Delivery, Loader, Worker};
@@ -110,6 +113,7 @@ pub struct App {
     runner: Runner,
     press: Press,
     deck: Deck,
+    booth: Option<Booth>,
     drawings: Drawings,
     keeper: Keeper,
     device: String,
@@ -138,6 +142,7 @@ impl App {
             runner,
             press,
             deck: Deck::open(output),
+            booth: None,
             drawings: Drawings::default(),
             keeper,
             device: String::new(),
@@ -169,8 +174,27 @@ impl App {
                         self.worker.compute(self.state.wish());
                     }
                 }
+                Effect::EnterRoom(path, listener) => {
+                    let desk = self.worker.desk();
+                    let deliver = move |fetched| desk.deliver(Delivery::Fetched(Box::new(fetched)));
+                    match Booth::open(&path, &listener, &self.state.sessions, deliver) {
+                        Ok(booth) => self.booth = Some(booth),
+                        Err(error) => self.state.notice = Some(Notice::Problem(format!("{error:#}"))),
+                    }
+                }
+                Effect::Fetched(sounds) => self.booth.iter_mut().for_each(|booth| booth.receive((*sounds).clone())),
+                Effect::Room(RoomCommand::Leave) => self.leave_room(),
+                Effect::Room(command) => self.booth.iter_mut().for_each(|booth| booth.act(command.clone())),
                 Effect::Close => self.closing = true,
             }
+        }
+    }
+
+    /// Back to the window; the player is given its sounds again.
+    fn leave_room(&mut self) {
+        if self.booth.take().is_some() {
+            self.state.room = None;
+            self.deck.take_back();
         }
     }
 
@@ -236,7 +260,10 @@ impl App {
         if self.closing {
             ctx.send_viewport_cmd(egui::ViewportCommand::Close);
         }
-        self.deck.sync(&mut self.state);
+        match &mut self.booth {
+            Some(booth) => self.state.room = Some(booth.sync(self.deck.player())),
+            None => self.deck.sync(&mut self.state),
+        }
         self.state.remember(ctx.input(|i| i.time));
         self.keeper.keep(&mut self.state);
         ctx.set_theme(self.state.view.theme);
@@ -245,7 +272,7 @@ impl App {
         }
         self.note_completion();
         self.let_notices_go(ctx);
-        if self.state.playing {
+        if self.state.playing || self.booth.as_ref().is_some_and(Booth::is_playing) {
             ctx.request_repaint_after(self.pace.between_frames());
         } else if self.state.n_running() > 0 {
             ctx.request_repaint_after(Duration::from_millis(250));

@@ -19,11 +19,14 @@ enum Kind {
     Predictor,
     Audio,
     Figure,
+    Test,
 }
 
 fn kind(path: &Path) -> Option<Kind> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     match extension.as_str() {
+        _ if path.is_dir() && path.join("plan.json").is_file() => Some(Kind::Test),
+        "json" if path.file_name().is_some_and(|n| n == "plan.json") => Some(Kind::Test),
         // Whatever else a folder is, what is wrong with it as a store is said when it is opened.
         _ if path.is_dir() && !is_store(path) && scan_audio(path).is_ok() => Some(Kind::Corpus),
         _ if path.is_dir() => Some(Kind::Store),
@@ -46,10 +49,11 @@ pub(super) fn open(path: PathBuf, store: usize, desk: Desk, commands: &mut Comma
         Some(Kind::Predictor) => commands.send(Command::Start(Task::AddPredictor { path, store })),
         Some(Kind::Audio) => commands.send(Command::Start(Task::AddAudio { path, store })),
         Some(Kind::Figure) => figure_view(&path, &desk),
+        Some(Kind::Test) => commands.send(Command::Visit(Some((path, std::env::var("USER").unwrap_or_default())))),
         None => {
             let sentence = format!(
                 "{}: not opened; what can be opened are stores (folders), folders of recordings, checkpoints (.safetensors, .pt), recordings (.wav, .flac, .mp3, \
-                 .ogg) and figures made here (.png, .svg, .pdf)",
+                 .ogg), figures made here (.png, .svg, .pdf) and listening tests (folders with a plan.json)",
                 path.display()
             );
             desk.deliver(Delivery::Notice(Notice::Problem(sentence)));
@@ -80,6 +84,7 @@ pub(super) fn ask(ask: Ask, store: usize, desk: Desk) {
             Ask::Corpus => dialog.set_title("Recordings (folder)").pick_folder(),
             Ask::Weights => dialog.add_filter("Weights of a codec", &["safetensors"]).pick_file(),
             Ask::Audio => dialog.add_filter("Recordings", &["wav", "flac", "mp3", "ogg"]).pick_file(),
+            Ask::Test => dialog.set_title("Listening test (folder)").pick_folder(),
             Ask::Figure => dialog.add_filter("Figures", &["png", "svg", "pdf"]).pick_file(),
         };
         match path {

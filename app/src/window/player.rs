@@ -87,6 +87,17 @@ impl Deck {
         self.report(state);
     }
 
+    /// The player itself, for whoever else plays through it; [`Deck::take_back`] afterwards.
+    pub(super) fn player(&mut self) -> &mut Player {
+        &mut self.player
+    }
+
+    /// Someone else had the player: everything is given to it again.
+    pub(super) fn take_back(&mut self) {
+        self.player.pause();
+        self.place = None;
+    }
+
     /// The user moved the cursor; the next [`Deck::sync`] follows.
     pub(super) fn seek(&mut self) {
         self.seek = true;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use driftscope_core::audio::AudioClip;
+use driftscope_core::battery::{Bench, Recordings};
 use driftscope_core::codec::Codec;
 use driftscope_core::context::{Corpus, CorpusUtterance, Side};
 use driftscope_core::diagnose::{Manifold, ReferenceConfig, References, references};
@@ -78,6 +79,12 @@ pub struct Material {
     pub baselines: Baselines,
 }
 
+impl Recordings for Session {
+    fn get(&self, utterance: usize) -> Option<AudioClip> {
+        self.clips.get(utterance).cloned()
+    }
+}
+
 /// Components of the trajectory view.
 const N_COMPONENTS: usize = 3;
 /// Starts behind the averaged curves: enough for bands, few enough to follow a slider.
@@ -114,6 +121,13 @@ impl Session {
             ground,
             ctx: JobCtx { progress: Progress::default(), ..ctx.clone() },
         })
+    }
+
+    /// What renders its sounds, with one of its predictors.
+    pub fn bench(&self, predictor: usize) -> anyhow::Result<Bench<'_>> {
+        let Some(codec) = &self.codec else { anyhow::bail!("{}", self.unheard) };
+        let predictor = self.predictors.get(predictor).filter(|p| p.info.horizon == 1).map(|p| (p, &self.baselines));
+        Ok(Bench { corpus: &self.corpus, codec, predictor, recordings: self })
     }
 
     /// Starts and reference lines for rollouts of `n_steps`.

@@ -108,6 +108,26 @@ pub const DIALOG_WIDTH: f32 = 380.0;
 pub const DIALOG_SHARE: f32 = 0.86;
 /// Width of its settings.
 pub const FIGURE_SETTINGS_WIDTH: f32 = 250.0;
+/// Width of the dialog that prepares a listening test.
+pub const BLIND_WIDTH: f32 = 560.0;
+/// Its column of names.
+pub const BLIND_NAMES_WIDTH: f32 = 110.0;
+/// Widest column of the listening room.
+pub const ROOM_WIDTH: f32 = 760.0;
+/// Space between its parts.
+pub const ROOM_GAP: f32 = 28.0;
+/// Its text.
+pub const ROOM_TEXT: f32 = 16.0;
+/// Its headings.
+pub const ROOM_HEADING: f32 = 22.0;
+/// Its buttons.
+pub const ROOM_BUTTON: [f32; 2] = [132.0, 56.0];
+/// Those above sliders.
+pub const ROOM_NARROW_BUTTON: [f32; 2] = [70.0, 44.0];
+/// Height of the sliders of ratings.
+pub const RATING_HEIGHT: f32 = 300.0;
+/// Room for the names of their scale.
+pub const SCALE_NAMES_WIDTH: f32 = 190.0;
 /// Width of a progress bar.
 pub const PROGRESS_WIDTH: f32 = 160.0;
 /// Width that four plots beside each other need.

@@ -173,6 +173,8 @@ pub enum Delivery {
     Opened(Box<super::memory::Carried>),
     /// What a dialog was answered with.
     Asked(super::command::Command),
+    /// Sounds for the listening room.
+    Fetched(Box<crate::listening::Fetched>),
     /// A sentence for the user.
     Notice(Notice),
 }

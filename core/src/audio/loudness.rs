@@ -15,6 +15,16 @@ pub fn loudness_lufs(clip: &AudioClip) -> Option<f64> {
     meter.loudness_global().ok().filter(|loudness| loudness.is_finite())
 }
 
+/// K-weighted level of the whole clip in LUFS, without the gates of [`loudness_lufs`]: for sounds of a few seconds, of which the gates would
+/// leave an uncertain part. Counted as one channel, too. `None` for silence, without samples, and at rates outside 16 Hz to 2.8 MHz.
+pub fn ungated_loudness_lufs(clip: &AudioClip) -> Option<f64> {
+    let window_ms = (clip.duration_sec() * 1e3).floor().max(1.0) as u32;
+    let mut meter = EbuR128::new(1, clip.sample_rate_hz, Mode::M).ok()?;
+    meter.set_max_window(window_ms.max(400)).ok()?;
+    meter.add_frames_f32(&clip.samples).ok()?;
+    meter.loudness_window(window_ms).ok().filter(|loudness| loudness.is_finite() && !clip.samples.is_empty())
+}
+
 /// Largest distance from zero, full scale 1; 0 without samples.
 pub fn peak(samples: &[f32]) -> f32 {
     samples.iter().fold(0.0, |peak, sample| peak.max(sample.abs()))
@@ -62,6 +72,21 @@ mod tests {
         ];
         for (parts, stereo_lufs) in cases {
             is_near(loudness_lufs(&tones(1000.0, 16_000, parts)), stereo_lufs - 3.01, &format!("{parts:?}"));
+        }
+    }
+
+    #[test]
+    fn without_gates_pauses_count() {
+        for sample_rate_hz in [16_000, 24_000, 48_000] {
+            for sec in [0.25, 1.0, 7.0] {
+                let clip = tones(997.0, sample_rate_hz, &[(-23.0, sec)]);
+                is_near(ungated_loudness_lufs(&clip), -26.01, &format!("{sec} s at {sample_rate_hz} Hz"));
+            }
+            let half = tones(997.0, sample_rate_hz, &[(-23.0, 1.0), (-200.0, 1.0)]);
+            is_near(ungated_loudness_lufs(&half), -29.02, "half of it silent");
+        }
+        for samples in [vec![], vec![0.0; 8_000]] {
+            assert_eq!(ungated_loudness_lufs(&AudioClip { samples, sample_rate_hz: 16_000 }), None);
         }
     }
 

@@ -10,7 +10,7 @@ pub mod stft;
 mod write;
 
 pub use clip::{AudioClip, AudioError};
-pub use loudness::{loudness_lufs, peak};
+pub use loudness::{loudness_lufs, peak, ungated_loudness_lufs};
 pub use read::{AudioReader, read, read_bytes};
 pub use resample::{Resampler, resample};
-pub use write::write_wav;
+pub use write::{wav_bytes, write_wav};

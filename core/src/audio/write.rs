@@ -18,9 +18,9 @@ pub fn write_wav(path: &Path, clip: &AudioClip) -> Result<(), AudioError> {
     disk::write_beside(path, |file| file.write_all(&wav_bytes(clip)?)).map_err(|source| AudioError::Io { path: path.into(), source })
 }
 
-/// The file: `fmt `, for floats `fact`, and `data`. (The WAV writers at hand write 24 bits only as `WAVE_FORMAT_EXTENSIBLE`, which
+/// The file, in memory: `fmt `, for floats `fact`, and `data`. (The WAV writers at hand write 24 bits only as `WAVE_FORMAT_EXTENSIBLE`, which
 /// Python's `wave` and others refuse.)
-fn wav_bytes(clip: &AudioClip) -> io::Result<Vec<u8>> {
+pub fn wav_bytes(clip: &AudioClip) -> io::Result<Vec<u8>> {
     let is_pcm = clip.samples.iter().all(|sample| sample.abs() <= 1.0);
     let (format_tag, sample_bytes) = if is_pcm { (1_u16, 3_u16) } else { (3, 4) };
     let n_data_bytes = clip.samples.len() * usize::from(sample_bytes);

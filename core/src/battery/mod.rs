@@ -37,8 +37,20 @@ pub struct Bench<'a> {
     pub codec: &'a Codec,
     /// Who rolls out, at horizon 1, with its baselines; without one there are no splices.
     pub predictor: Option<(&'a Predictor, &'a Baselines)>,
-    /// What an utterance (index into the corpus) was encoded from, where that is still there.
-    pub recording: &'a (dyn Fn(usize) -> Option<AudioClip> + Sync),
+    /// What the utterances were encoded from.
+    pub recordings: &'a dyn Recordings,
+}
+
+/// The recordings behind a corpus.
+pub trait Recordings: Sync {
+    /// That of an utterance (index into the corpus), where it is still there.
+    fn get(&self, utterance: usize) -> Option<AudioClip>;
+}
+
+impl<F: Fn(usize) -> Option<AudioClip> + Sync> Recordings for F {
+    fn get(&self, utterance: usize) -> Option<AudioClip> {
+        self(utterance)
+    }
 }
 
 /// How much is done.
@@ -365,12 +377,47 @@ struct Rendered<'a> {
     recording: Option<AudioClip>,
 }
 
+/// How far a rendition is from the truth, whatever is heard of it; means over items and frames.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Departure {
+    /// Cosine of x̂\[t\] − x\[t−1\] with the true Δ\[t\]; of a splice, that of the predicted Δ with the true one at its last step.
+    pub cos: f64,
+    /// ‖x̂\[t\] − x\[t\]‖ / median ‖Δ‖; of a splice, after its last step.
+    pub state_err: f64,
+}
+
 impl Battery {
+    /// How far a rendition is from the truth, over all items; `None` where it cannot be made or nothing of it is finite.
+    pub fn departure(&self, bench: Bench<'_>, rendition: Rendition) -> Option<Departure> {
+        let median = f64::from(self.noise_unit) * (bench.corpus.dim as f64).sqrt();
+        let mut both: Vec<[f64; 2]> = Vec::new();
+        for (index, item) in self.items.iter().enumerate() {
+            let truth = &bench.corpus.utterances[item.utterance].latents;
+            let rollout = self.rollout.as_ref().map(|rolled| (rolled, index));
+            let material = Material { truth, decoded: None, recording: None, rollout, noise_unit: self.noise_unit, seed: self.seed };
+            let latents = rendition.latents(&material)?;
+            let error = |t: usize| norm(&minus(latents.frame(t), truth.frame(t))) / median;
+            if let Rendition::Splice { n_steps } = rendition {
+                let rolled = self.rollout.as_ref()?;
+                let cos = rolled.cos.get(index * rolled.n_steps + n_steps.checked_sub(1)?)?;
+                both.push([f64::from(*cos), error(item.t0 + n_steps - 1)]);
+            } else {
+                both.extend((1..truth.n_frames().min(latents.n_frames())).map(|t| {
+                    let (advance, delta) = (minus(latents.frame(t), truth.frame(t - 1)), truth.delta(t));
+                    let dot: f64 = advance.iter().zip(&delta).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    [dot / (norm(&advance) * norm(&delta)), error(t)]
+                }));
+            }
+        }
+        let mean = |column: usize| Summary::of(both.iter().map(|pair| pair[column])).mean;
+        Some(Departure { cos: mean(0)?, state_err: mean(1)? })
+    }
+
     fn rendered<'a>(&'a self, ctx: &JobCtx, bench: Bench<'a>, item: usize) -> Result<Rendered<'a>, BatteryError> {
         let utterance = self.items[item].utterance;
         let truth = &bench.corpus.utterances[utterance].latents;
         let decoded = bench.codec.decode_unless(truth, &ctx.cancel)?;
-        Ok(Rendered { battery: self, item, truth, decoded, recording: (bench.recording)(utterance) })
+        Ok(Rendered { battery: self, item, truth, decoded, recording: bench.recordings.get(utterance) })
     }
 
     /// The sounds of one item under many renditions, at the codec's rate, all of one length: cut to the stretch around the splices if one of
@@ -437,6 +484,14 @@ impl Rendered<'_> {
         let values = scores.all.into_iter().map(|(_, score)| score.map(|s| s.value).map_err(|why| why.to_string())).collect();
         Ok(Outcome { l2_error, values, missing: None })
     }
+}
+
+fn minus(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+fn norm(v: &[f32]) -> f64 {
+    v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
 }
 
 /// A stretch of a sound; where the sound ends before, silence.

@@ -8,6 +8,33 @@
 //! Nothing here plays or draws: whoever runs a session asks it which stimuli belong to the trial, says what was heard, and hands over the
 //! answer.
 
+mod anchors;
+pub mod bundle;
+mod check;
+mod dice;
+#[cfg(test)]
+mod fixture;
+mod log;
+mod order;
 mod plan;
+mod remote;
+pub mod results;
+mod session;
+pub mod statistics;
+mod stimuli;
+mod test;
+mod trial;
+pub mod versa;
+pub mod webmushra;
 
-pub use plan::{Condition, Design, Item, Loudness, Method, Plan, Role, Settings, Stimulus, Stop};
+pub use anchors::Anchor;
+pub use check::{Check, LENGTH_TOLERANCE_SEC, check};
+pub use log::{Entry, Event, Log, LogError};
+pub use order::Order;
+pub use plan::{Axis, Condition, Design, Item, Loudness, Method, Plan, Role, Settings, Stimulus, Stop};
+pub use remote::{ImportError, import};
+pub use results::{Results, ResultsError};
+pub use session::{Feedback, NotYet, Progress, Session, SessionError, Writing};
+pub use stimuli::{Draft, DraftItem, StimulusError, level_lufs, matched_gains_db};
+pub use test::{PlanError, Test};
+pub use trial::{Answer, Question, Slot, Trial};

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One listening test. As JSON it is `plan.json` of the test's folder; its hash stands in the first line of every log.
+/// One listening test. As JSON it is `plan.json` of the test's folder; the hash of that file (BLAKE3 of its bytes, as `b3sum` gives it)
+/// stands in the first line of every log and in every file of answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Version of this format: 1.
     pub format: u32,
@@ -13,8 +15,14 @@ pub struct Plan {
     pub design: Design,
     /// What is compared. Where the design has a reference it is the first, and the only one with [`Role::Reference`].
     pub conditions: Vec<Condition>,
+    /// What the conditions' levels measure, in an adaptive test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axis: Option<Axis>,
     /// On what material.
     pub items: Vec<Item>,
+    /// What the conditions' renditions are made of, in the words of whoever makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<serde_json::Value>,
     /// Orders, sides and hidden places follow from it and the listener's name.
     pub seed: u64,
     /// How trials are given.
@@ -67,6 +75,41 @@ pub enum Design {
     },
 }
 
+impl Design {
+    /// Whether conditions are compared with a reference, which then is the plan's first.
+    pub fn has_reference(&self) -> bool {
+        !matches!(self, Self::Preference { .. })
+    }
+}
+
+impl Plan {
+    /// The conditions that are compared at once, in each of the comparisons that are counted apart: the reference and a tested one, a pair,
+    /// or all that are rated together. Anchors stand in MUSHRA's only; elsewhere they are for training.
+    pub fn comparisons(&self) -> Vec<Vec<usize>> {
+        let of = |role: Role| (0..self.conditions.len()).filter(move |&c| self.conditions[c].role == role);
+        match self.design {
+            Design::Mushra => vec![(0..self.conditions.len()).collect()],
+            Design::Preference { .. } => {
+                of(Role::Tested).flat_map(|a| of(Role::Tested).filter(move |&b| b > a).map(move |b| vec![a, b])).collect()
+            }
+            _ => of(Role::Tested).map(|c| vec![0, c]).collect(),
+        }
+    }
+
+    /// Scored trials of a listener: as many as there are, or at most where the answers decide.
+    pub fn n_scored(&self) -> u32 {
+        let (n_comparisons, n_items) = (self.comparisons().len() as u32, self.items.len() as u32);
+        match self.design {
+            Design::Abx { stop: Stop::Fixed { n_trials: n } | Stop::Sequential { max_trials: n, .. }, .. }
+            | Design::Equivalence { n_trials: n, .. }
+            | Design::Preference { n_trials: n, .. } => n_comparisons.saturating_mul(n),
+            Design::Mushra => n_items,
+            Design::TripleStimulus => n_comparisons.saturating_mul(n_items),
+            Design::Threshold { n_trials, .. } => n_trials,
+        }
+    }
+}
+
 /// When an ABX test ends.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rule", rename_all = "snake_case")]
@@ -103,6 +146,7 @@ pub enum Method {
 
 /// Something that stimuli are made under.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Condition {
     /// Short and unique: "ground truth", "rollout", "α .75", "3.5 kHz".
     pub name: String,
@@ -113,6 +157,30 @@ pub struct Condition {
     /// Place on the axis of an adaptive test (α, degrees, σ, steps), in the axis' unit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<f64>,
+    /// Numbers that it has besides what is heard, to be drawn beside it: "cos", "state_err".
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub numbers: std::collections::BTreeMap<String, f64>,
+    /// How its sounds are made, in the words of whoever makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendition: Option<serde_json::Value>,
+}
+
+/// The axis of an adaptive test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Axis {
+    /// "α", "angle", "noise σ", "rollout step".
+    pub name: String,
+    /// "°", "steps"; empty for a plain number.
+    pub unit: String,
+}
+
+impl Condition {
+    /// One without level, numbers and recipe.
+    pub fn new(name: impl Into<String>, explanation: impl Into<String>, role: Role) -> Self {
+        let (name, explanation) = (name.into(), explanation.into());
+        Self { name, explanation, role, level: None, numbers: std::collections::BTreeMap::new(), rendition: None }
+    }
 }
 
 /// A condition's part in the test.
@@ -129,6 +197,7 @@ pub enum Role {
 
 /// One piece of material under every condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Item {
     /// Short and unique; the utterance's id where it is one.
     pub id: String,
@@ -142,11 +211,14 @@ pub struct Item {
 
 /// One sound.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Stimulus {
     /// WAV or FLAC file, relative to the plan. Its name tells nothing of the condition.
     pub file: String,
     /// BLAKE3 of the file, hex.
     pub hash: String,
+    /// Length in seconds, the same for every condition of an item.
+    pub duration_sec: f64,
     /// Gain when it is played, dB: brings the conditions of an item to the quietest of them where the plan says so; else 0.
     pub gain_db: f64,
     /// Loudness before the gain, LUFS; `None` where it cannot be said.
@@ -158,6 +230,7 @@ pub struct Stimulus {
 
 /// How trials are given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Whether level differences are taken away.
     pub loudness: Loudness,

@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 
 pub use measure::{Better, Measure, Score, Scores, measure, scores};
 pub use mel::{mel_distance, mel_power};
+pub(crate) use polyphase::bessel_i0;
 pub use si_sdr::si_sdr_db;
 
 use crate::audio::{self, AudioClip, AudioError};

@@ -60,7 +60,7 @@ fn filter(up: usize, down: usize) -> Vec<f64> {
 }
 
 /// Modified Bessel function of order 0 by its power series.
-fn bessel_i0(x: f64) -> f64 {
+pub(crate) fn bessel_i0(x: f64) -> f64 {
     let (mut term, mut sum, mut k) = (1.0, 1.0, 1.0);
     while term > 1e-17 * sum {
         term *= (x / (2.0 * k)).powi(2);

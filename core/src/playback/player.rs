@@ -134,6 +134,11 @@ impl Player {
         self.health.glitches()
     }
 
+    /// Counts an underrun that whoever pulls the [`Mixer`] by hand has seen; devices report their own.
+    pub fn report_underrun(&self) {
+        self.health.failed(cpal::ErrorKind::Xrun);
+    }
+
     /// Seconds between rendering a sample and hearing it, as the device reports it; 0 without one.
     pub fn latency_sec(&self) -> f64 {
         self.health.latency_sec()

@@ -25,6 +25,9 @@ pub(super) fn dialogs_ui(ctx: &egui::Context, state: &State, commands: &mut Comm
     if let Some(draft) = &state.encode {
         encode_ui(ctx, draft, commands);
     }
+    if let Some((path, listener)) = &state.visit {
+        visit_ui(ctx, path, listener, commands);
+    }
     if state.keys {
         keys_ui(ctx, state, commands);
     }
@@ -189,6 +192,30 @@ fn encode_ui(ctx: &egui::Context, asked: &EncodeDraft, commands: &mut Commands) 
     });
     if modal.should_close() {
         commands.send(Command::DraftEncode(None));
+    }
+}
+
+fn visit_ui(ctx: &egui::Context, path: &std::path::Path, listener: &str, commands: &mut Commands) {
+    let modal = egui::Modal::new(egui::Id::unique("visit")).show(ctx, |ui| {
+        ui.set_width(theme::DIALOG_WIDTH);
+        ui.strong("Who listens?");
+        ui.label("Whoever has begun this test goes on where the log ends.");
+        let mut name = listener.to_owned();
+        let edit = ui.add(egui::TextEdit::singleline(&mut name).desired_width(f32::INFINITY)).accessible_name("Listener");
+        let entered = edit.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+        if !entered {
+            edit.request_focus();
+        }
+        if edit.changed() {
+            commands.send(Command::Visit(Some((path.to_owned(), name.clone()))));
+        }
+        let usable = !name.trim().is_empty();
+        if ui.add_enabled(usable, egui::Button::new("Enter")).clicked() || (entered && usable) {
+            commands.send(Command::EnterRoom(path.to_owned(), name.trim().to_owned()));
+        }
+    });
+    if modal.should_close() {
+        commands.send(Command::Visit(None));
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! No panel writes state or computes a number. Every widget has an accessible name, which tests and screen readers use.
 
+mod battery;
+mod blind;
 mod compare;
 mod curves;
 mod dialogs;
@@ -12,6 +14,7 @@ mod library;
 mod marks;
 mod menu;
 mod palette;
+mod room;
 mod timeline;
 mod trajectory;
 mod transport;
@@ -25,6 +28,7 @@ use super::layout::{Behavior, Layout, Pane};
 use super::state::{Notice, State};
 use super::theme;
 
+pub use battery::battery_ui;
 pub use compare::compare_ui;
 pub use curves::curves_ui;
 pub use figure::figure_ui;
@@ -54,6 +58,9 @@ pub fn window_ui(
     drawings: &mut Drawings,
     commands: &mut Commands,
 ) {
+    if let Some(room) = &state.room {
+        return room::room_ui(ui, room, commands);
+    }
     egui::Panel::top("status").show(ui, |ui| menu::status_ui(ui, state, about, commands));
     if state.session().is_none() {
         egui::CentralPanel::default().show(ui, |ui| loading_ui(ui, state));
@@ -72,12 +79,14 @@ pub fn window_ui(
             Pane::Curves => curves_ui(ui, state, commands),
             Pane::Trajectory => trajectory_ui(ui, state, drawings, commands),
             Pane::Compare => compare_ui(ui, state, commands),
+            Pane::Battery => battery_ui(ui, state, commands),
             Pane::Jobs => jobs_ui(ui, state, commands),
         };
         layout.ui(&mut Behavior { draw }, ui);
     });
     commands.end_hover(state.hovered);
     dialogs::dialogs_ui(ui.ctx(), state, commands);
+    blind::blind_ui(ui.ctx(), state, commands);
     figure_ui(ui.ctx(), state, drawings, commands);
     palette_ui(ui.ctx(), state, commands);
     if let Some(notice) = &state.notice {
@@ -120,6 +129,9 @@ pub fn keys(ctx: &egui::Context, state: &State, commands: &mut Commands) {
     let any = ctx.input(|i| i.events.iter().any(|e| matches!(e, egui::Event::Key { pressed: true, .. })));
     if !any {
         return;
+    }
+    if let Some(room) = &state.room {
+        return room::room_keys(ctx, room, commands);
     }
     if palette_keys(ctx, state, commands) {
         return;

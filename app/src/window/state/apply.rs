@@ -183,6 +183,13 @@ impl State {
             }
             Command::DraftFit(fit) => self.fit = fit,
             Command::DraftEncode(draft) => self.encode = draft,
+            Command::DraftBlind(draft) => self.blind = draft,
+            Command::Visit(visit) => self.visit = visit,
+            Command::EnterRoom(path, listener) => {
+                (self.visit, self.playing) = (None, false);
+                return Ok(vec![Effect::EnterRoom(path, listener)]);
+            }
+            Command::Room(command) => return Ok(vec![Effect::Room(command)]),
             Command::EncodeWith(weights) => self.encode.iter_mut().for_each(|draft| draft.weights = Some(weights.clone())),
             Command::Quit if self.n_running() > 0 => self.quitting = true,
             Command::Quit | Command::QuitNow => return Ok(vec![Effect::Close]),

@@ -15,17 +15,20 @@ use driftscope_core::playback::OutputChoice;
 use driftscope_core::rollout::StepAction;
 use eframe::egui::util::undoer::{Settings, Undoer};
 
+use super::blind::BlindDraft;
 use super::command::{Ask, ExportFolder};
 use super::curves::{CurvePlot, Line};
 use super::export::{Draft, Preview};
-use super::jobs::{EncodeDraft, FitDraft, Job, Status, Task};
+use super::jobs::{EncodeDraft, FitDraft, Job, Measured, Status, Task};
 use super::layout::{self, Layout};
 use super::memory::{Carried, Found, Memory};
+use super::room::{Room, RoomCommand};
 use super::session::Session;
 use super::source::Source;
 use super::theme;
 use super::view::{Basis, Choice, Comparand, View};
 use super::worker::{Compared, Fan, Kept, Rolled, Scored, Sound, Wish, comparand_name};
+use crate::listening::Fetched;
 
 /// One sentence for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,12 @@ pub enum Effect {
     Stop(u64),
     /// Sound goes elsewhere.
     Output(OutputChoice),
+    /// Open a listening test for a listener.
+    EnterRoom(PathBuf, String),
+    /// Something in the listening room.
+    Room(RoomCommand),
+    /// Its sounds are there.
+    Fetched(Box<Fetched>),
     /// Close the window.
     Close,
 }
@@ -138,6 +147,14 @@ pub struct State {
     pub fit: Option<FitDraft>,
     /// The encoding in preparation.
     pub encode: Option<EncodeDraft>,
+    /// The listening test in preparation.
+    pub blind: Option<BlindDraft>,
+    /// The listening test that waits for a listener's name.
+    pub visit: Option<(PathBuf, String)>,
+    /// The listening room, while someone is in it: then nothing else is shown.
+    pub room: Option<Room>,
+    /// What the battery measured.
+    pub battery: Option<Arc<Measured>>,
     /// The palette, where it is open.
     pub palette: Option<Palette>,
     /// The figure in preparation.
@@ -196,6 +213,10 @@ impl Default for State {
             jobs: Vec::new(),
             fit: None,
             encode: None,
+            blind: None,
+            battery: None,
+            visit: None,
+            room: None,
             palette: None,
             figure: None,
             preview: None,
@@ -234,6 +255,9 @@ impl State {
             || self.figure.is_some()
             || self.fit.is_some()
             || self.encode.is_some()
+            || self.blind.is_some()
+            || self.visit.is_some()
+            || self.room.is_some()
             || self.keys
     }
 

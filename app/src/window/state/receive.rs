@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Effect, Notice, State};
 use crate::window::command::Command;
 use crate::window::jobs::{Job, JobChange, JobEvent, Outcome, Status, Task};
-use crate::window::layout;
+use crate::window::layout::{self, Pane};
 use crate::window::memory::{Carried, Memory};
 use crate::window::session::Session;
 use crate::window::view::{Basis, View};
@@ -58,6 +58,7 @@ impl State {
             }
             Delivery::Opened(carried) => return self.take_up(*carried, "Opened the view that made the figure"),
             Delivery::Asked(command) => return self.apply(command),
+            Delivery::Fetched(sounds) => return vec![Effect::Fetched(sounds)],
             Delivery::Notice(notice) => self.notice = Some(notice),
         }
         Vec::new()
@@ -136,7 +137,7 @@ impl State {
                 self.notice = Some(if status == Status::Failed { Notice::Problem(sentence) } else { Notice::Done(sentence) });
                 let mut effects = Vec::new();
                 if let Some(outcome) = outcome {
-                    if !task.resumes() && !self.opened.contains(&task) {
+                    if task.opens() && !self.opened.contains(&task) {
                         self.opened.push(task.clone());
                     }
                     match &task {
@@ -170,6 +171,15 @@ impl State {
                 if !restoring && store == self.choice().store && rolls {
                     return self.change_choice(Command::ChoosePredictor(newest));
                 }
+            }
+            Outcome::Battery(measured) => {
+                self.battery = Some(measured);
+                layout::show(&mut self.layout, Pane::Battery);
+                return Vec::new();
+            }
+            Outcome::Test(path, listener) => {
+                self.playing = false;
+                return vec![Effect::EnterRoom(path, listener)];
             }
             Outcome::Utterance(store, utterance, clip) => {
                 let Some(session) = self.sessions.get_mut(store) else { return Vec::new() };

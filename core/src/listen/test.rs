@@ -1,0 +1,143 @@
+//! A test's folder: `plan.json`, the stimuli it names, and one log a listener.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::check::check;
+use super::plan::{Plan, Stimulus};
+use crate::audio::{self, AudioClip};
+use crate::disk;
+
+/// Why a plan, or what it names, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no plan.
+    #[error("{path}: is no plan of a listening test ({reason})")]
+    NotAPlan {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        reason: String,
+    },
+    /// A plan of which no test can be made.
+    #[error("{path}: {}", sentences.join("; "))]
+    Unsound {
+        /// The file.
+        path: PathBuf,
+        /// Each that is wrong, and what would be right.
+        sentences: Vec<String>,
+    },
+    /// A test is there already.
+    #[error("{path}: a plan is there already, and logs may belong to it; name another folder")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A stimulus is not the one that the plan was made of.
+    #[error("{path}: is not the sound that the plan was made of (its BLAKE3 is {found}, not {planned}); make the test again")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// In the plan.
+        planned: String,
+        /// Of the file.
+        found: String,
+    },
+    /// A stimulus holds no sound that can be read.
+    #[error(transparent)]
+    Audio(#[from] audio::AudioError),
+}
+
+/// A sound plan as it lies on disk. From here on it does not change.
+#[derive(Clone, Debug)]
+pub struct Test {
+    folder: PathBuf,
+    plan: Arc<Plan>,
+    hash: String,
+}
+
+impl Test {
+    /// Writes `plan.json` into `folder` (made when missing). Fails where the plan is unsound and where there is one already.
+    pub fn create(folder: &Path, plan: &Plan) -> Result<Self, PlanError> {
+        let path = folder.join("plan.json");
+        if path.exists() {
+            return Err(PlanError::Exists { path });
+        }
+        refuse_unsound(plan, &path)?;
+        let mut bytes = serde_json::to_vec_pretty(plan).map_err(|e| PlanError::Io { path: path.clone(), source: e.into() })?;
+        bytes.push(b'\n');
+        disk::write_beside(&path, |file| file.write_all(&bytes)).map_err(|source| PlanError::Io { path, source })?;
+        Self::open(folder)
+    }
+
+    /// Opens a test by its folder or its `plan.json`.
+    pub fn open(path: &Path) -> Result<Self, PlanError> {
+        let path = if path.is_dir() { path.join("plan.json") } else { path.to_owned() };
+        let bytes = fs::read(&path).map_err(|source| PlanError::Io { path: path.clone(), source })?;
+        let plan: Plan = serde_json::from_slice(&bytes).map_err(|e| PlanError::NotAPlan { path: path.clone(), reason: e.to_string() })?;
+        refuse_unsound(&plan, &path)?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { folder, plan: Arc::new(plan), hash: blake3::hash(&bytes).to_hex().to_string() })
+    }
+
+    /// Where `plan.json` lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is in it, without an error that [`check`] knows.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// BLAKE3 of the bytes of `plan.json`, hex.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Where a listener's log lies. The name of the file holds the letters and digits of the listener's, and tells names apart that differ
+    /// in other characters only.
+    pub fn log_path(&self, listener: &str) -> PathBuf {
+        let plain: String = listener.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).take(40).collect();
+        let mark = if plain == listener { String::new() } else { format!("-{}", &blake3::hash(listener.as_bytes()).to_hex()[..8]) };
+        self.folder.join(format!("log-{plain}{mark}.jsonl"))
+    }
+
+    /// The logs in the folder, in the order of their names.
+    pub fn log_paths(&self) -> io::Result<Vec<PathBuf>> {
+        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
+        let mut paths: Vec<PathBuf> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        paths.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("log-") && name.ends_with(".jsonl")
+        });
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Reads a stimulus, without its gain, and makes sure that it is the plan's.
+    pub fn sound(&self, stimulus: &Stimulus) -> Result<AudioClip, PlanError> {
+        let path = self.folder.join(&stimulus.file);
+        let bytes = fs::read(&path).map_err(|source| PlanError::Io { path: path.clone(), source })?;
+        let found = blake3::hash(&bytes).to_hex().to_string();
+        if found != stimulus.hash {
+            return Err(PlanError::Changed { path, planned: stimulus.hash.clone(), found });
+        }
+        Ok(audio::read_bytes(&bytes, &path.to_string_lossy())?)
+    }
+}
+
+fn refuse_unsound(plan: &Plan, path: &Path) -> Result<(), PlanError> {
+    let sentences = check(plan).errors;
+    if sentences.is_empty() { Ok(()) } else { Err(PlanError::Unsound { path: path.to_owned(), sentences }) }
+}
