@@ -1,12 +1,15 @@
 //! Listening tests made of a store, and their sounds on the way to an ear: what the window and the command line share.
 
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use driftscope_core::audio::AudioClip;
 use driftscope_core::battery::{self, Axis, BatteryConfig, Bench, Rendition};
+use driftscope_core::disk;
 use driftscope_core::engine::lane::Lane;
+use driftscope_core::figure::{self, FigureSpec, Provenance};
 use driftscope_core::job::JobCtx;
 use driftscope_core::listen::{self, Condition, Design, Draft, DraftItem, Method, Results, Role, Settings, Stop, Test, matched_gains_db};
 use driftscope_core::playback;
@@ -65,8 +68,7 @@ impl Kind {
     pub fn n_trials(self) -> u32 {
         match self {
             Self::Abx => 16,
-            Self::Sequential | Self::Staircase | Self::Bayesian => 40,
-            Self::Equivalence => 40,
+            Self::Sequential | Self::Equivalence | Self::Staircase | Self::Bayesian => 40,
             Self::Preference => 10,
             Self::Mushra | Self::TripleStimulus => 1,
         }
@@ -289,6 +291,41 @@ fn fetch(test: &Test, render: Option<&mut Render>, wanted: &Wanted) -> anyhow::R
             })
         })
         .collect()
+}
+
+/// What of every sound must be heard before an answer, seconds: a splice and what is around it, or most of it.
+pub const MUST_HEAR_SEC: f64 = 2.5;
+
+/// What writes the logs: stands in the first line of every one.
+pub const PROGRAM: &str = concat!("driftscope ", env!("CARGO_PKG_VERSION"));
+
+/// The figure of a test's results, with what its sounds were made of.
+pub fn figure(test: &Test, results: &Results) -> FigureSpec {
+    let plan = test.plan();
+    let made_of = |what: &str| plan.provenance.get(what).cloned().unwrap_or_default();
+    let provenance = Provenance {
+        store: made_of("store"),
+        checkpoint: made_of("predictor"),
+        codec: made_of("codec"),
+        seed: plan.seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        definitions: vec![format!("Listening test {}, plan {}.", plan.title, test.hash()), results.summary()],
+    };
+    figure::listening("listening", plan, results, provenance)
+}
+
+/// Writes what a test proved into `results/` of its folder: `results.json`, `answers.csv`, `summary.txt`, and the figure. What was there of
+/// an earlier writing is replaced, since it follows from the same plan and logs.
+pub fn write_results(test: &Test) -> anyhow::Result<PathBuf> {
+    let (folder, results) = (test.folder().join("results"), Results::of(test)?);
+    let cannot = || format!("{}: cannot be written", folder.display());
+    std::fs::create_dir_all(&folder).with_context(cannot)?;
+    let json = format!("{:#}\n", serde_json::to_value(&results)?);
+    for (name, text) in [("results.json", json), ("answers.csv", results.csv()), ("summary.txt", results.summary())] {
+        disk::write_beside(&folder.join(name), |file| file.write_all(text.as_bytes())).with_context(cannot)?;
+    }
+    figure::write(&figure(test, &results), &folder)?;
+    Ok(folder)
 }
 
 /// What the finished logs of a test say, in the words of a paper.

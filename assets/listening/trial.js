@@ -4,6 +4,9 @@
  * One trial: its sounds, the question, the keys.
  */
 
+/* So often a trial is asked again because its sound broke off; then the answer is taken, and says so. */
+const N_REPEATS = 2;
+
 async function trial({ rested, counts } = {}) {
   const order = session.order;
   if (!session.trial) return finish();
@@ -38,7 +41,8 @@ class Trial {
     this.scale = session.test.scale;
     this.choices = this.question.choices?.(session.trial.slots);
     this.shown = new Date().toISOString();
-    this.underruns = nUnderruns();
+    this.nUnderrunsBefore = nUnderruns();
+    this.nRepeats = 0;
     this.choice = undefined;
     this.ratings = this.slots.map(() => undefined);
     const draft = session.state.draft;
@@ -209,12 +213,14 @@ class Trial {
       this.message.textContent = missing;
       return say(missing);
     }
+    const nDry = this.nUnderrunsBefore === null ? null : nUnderruns() - this.nUnderrunsBefore;
     mixer.pause();
+    if (nDry > 0 && this.nRepeats < N_REPEATS) return this.again();
     session.take({
       answer: this.choice?.answer ?? { ratings: this.ratings.slice(1) },
       heard_sec: mixer.heard.map((sec) => Number(sec.toFixed(3))),
       n_switches: mixer.nSwitches,
-      n_underruns: this.underruns === null ? null : nUnderruns() - this.underruns,
+      n_underruns: nDry,
       sample_rate_hz: context.sampleRate,
       shown: this.shown,
       answered: new Date().toISOString(),
@@ -222,6 +228,18 @@ class Trial {
     drawProgress();
     if (this.isTraining) this.reveal();
     else this.next();
+  }
+
+  /* Nothing was said of the answer, so the same trial is as good as a new one. */
+  again() {
+    this.nRepeats += 1;
+    this.nUnderrunsBefore = nUnderruns();
+    this.choice = undefined;
+    mixer.heard = mixer.heard.map(() => 0);
+    this.keep();
+    this.refresh();
+    this.message.textContent = "The sound broke off. Please listen to all of it once more, and answer again.";
+    say(this.message.textContent);
   }
 
   reveal() {

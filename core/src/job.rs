@@ -7,11 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 
+use crate::engine::compute::Gpu;
+
 /// Everything a long operation needs besides its data and its config.
 #[derive(Clone, Debug)]
 pub struct JobCtx {
     /// The device that tensors are made on.
     pub device: Device,
+    /// The GPU that whole rollouts run on, where there is one.
+    pub gpu: Option<Gpu>,
     /// Asked between units of work.
     pub cancel: Cancel,
     /// Told after units of work.
@@ -23,7 +27,7 @@ pub struct JobCtx {
 impl JobCtx {
     /// A context on `device` that reports to nobody and is never stopped.
     pub fn quiet(device: Device, seed: u64) -> Self {
-        Self { device, cancel: Cancel::default(), progress: Progress::default(), seed }
+        Self { device, gpu: None, cancel: Cancel::default(), progress: Progress::default(), seed }
     }
 }
 

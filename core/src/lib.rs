@@ -5,9 +5,9 @@
 
 pub mod disk;
 
-pub mod job;
-
 pub mod engine;
+
+pub mod job;
 
 pub mod fit;
 

@@ -78,8 +78,16 @@ fn sit_down(browser: &Browser, bundle: &Path) {
     assert_ne!(browser.text("#level-done"), "");
     browser.press(" ");
     browser.until("(mixer.account(), mixer.heard[0] > 0.5)");
+    count_underruns(browser, 0);
     browser.press(ENTER);
     browser.until("document.querySelector('.trial')");
+}
+
+/// From here on the browser counts so many, however busy the machine is.
+fn count_underruns(browser: &Browser, n: u32) {
+    browser.value(&format!(
+        "(Object.defineProperty(context, 'playbackStats', {{ value: {{ underrunEvents: {n} }}, configurable: true }}), {n})"
+    ));
 }
 
 /// Listens to every slot until it counts.
@@ -123,6 +131,9 @@ fn an_abx_session_by_keys() {
         }
         if idx == 3 {
             goes_on_after_a_reload(&browser);
+        }
+        if idx == 4 {
+            asks_again_when_the_sound_breaks_off(&browser, trial);
         }
         hear_all(&browser, trial);
         let right = trial.right_slot().unwrap();
@@ -174,12 +185,25 @@ fn refuses_before_all_is_heard(browser: &Browser) {
     browser.until("document.getElementById('say').textContent.startsWith('Listen to B')");
 }
 
+fn asks_again_when_the_sound_breaks_off(browser: &Browser, trial: &Trial) {
+    hear_all(browser, trial);
+    count_underruns(browser, 1);
+    browser.press("1");
+    browser.press(ENTER);
+    assert!(browser.text(".message").starts_with("The sound broke off."), "{}", browser.text(".message"));
+    browser.press("1");
+    browser.press(ENTER);
+    assert!(browser.text(".message").starts_with("Listen to A for"), "{}", browser.text(".message"));
+    assert_eq!(browser.value("session.order"), 4, "nothing was taken");
+}
+
 fn goes_on_after_a_reload(browser: &Browser) {
     let before = (browser.value("session.order"), browser.text("#progress-text"), browser.value("session.state.answers"));
     browser.reload();
     browser.until("document.getElementById('resume')");
     browser.press(ENTER);
     browser.until("document.querySelector('.trial')");
+    count_underruns(browser, 0);
     let after = (browser.value("session.order"), browser.text("#progress-text"), browser.value("session.state.answers"));
     assert_eq!(before, after);
 }
@@ -261,7 +285,7 @@ fn a_switch_is_a_crossfade_of_10_ms_at_one_place() {
     let leaves = |from: usize, value: f64| (from..out.len()).find(|&i| (gain[i] - value).abs() > 1e-4).unwrap();
 
     let first = leaves(faded, 1.0) - 1;
-    assert!(first >= 4_000 && first < 4_300, "the switch was asked for at sample 4,000 and came at {first}");
+    assert!((4_000..4_300).contains(&first), "the switch was asked for at sample 4,000 and came at {first}");
     for i in 0..=160 {
         let wanted = 1.0 - 2.0 * i as f64 / 160.0;
         assert!((gain[first + i] - wanted).abs() < 2e-3, "sample {i} of the crossfade has {}, not {wanted}", gain[first + i]);
@@ -274,6 +298,6 @@ fn a_switch_is_a_crossfade_of_10_ms_at_one_place() {
     assert!(steps < 2.0 / 160.0 + 1e-3, "a step of {steps}");
     // A pause fades out, and then there is silence.
     let pause = leaves(second + 321, -1.0) - 1;
-    assert!(pause >= 12_000 && pause < 12_300);
+    assert!((12_000..12_300).contains(&pause));
     assert!(out[pause + 161..].iter().all(|&v| v == 0.0));
 }

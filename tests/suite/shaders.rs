@@ -23,11 +23,11 @@ fn every_shader_is_valid() {
             n_files += 1;
         }
     }
-    assert!(n_files >= 2, "{n_files} shaders were found");
+    assert!(n_files >= 8, "{n_files} shaders were found");
 }
 
 /// One device for all tests here: Vulkan loaders do not like instances that come and go on several threads.
-fn gpu() -> &'static (wgpu::Device, wgpu::Queue) {
+pub(crate) fn gpu() -> &'static (wgpu::Device, wgpu::Queue) {
     static GPU: OnceLock<(wgpu::Device, wgpu::Queue)> = OnceLock::new();
     GPU.get_or_init(|| {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());

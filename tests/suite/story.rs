@@ -3,14 +3,19 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use driftscope::listening::{self, Kind, TestDraft};
 use driftscope::window::command::Command;
+use driftscope::window::room::Stage;
 use driftscope::window::source::Source;
 use driftscope::window::state::{Notice, SoundState};
 use driftscope::window::worker::Loader;
 use driftscope::window::{App, WindowOptions};
-use driftscope_core::engine::{DeviceChoice, open_device};
+use driftscope_core::audio::AudioClip;
+use driftscope_core::battery::{Axis, BatteryConfig, Bench, Rendition};
+use driftscope_core::engine::{Device, DeviceChoice, open_device};
 use driftscope_core::figure;
 use driftscope_core::job::JobCtx;
+use driftscope_core::listen::{Event, Log, Settings};
 use driftscope_core::perceive::Measure;
 use driftscope_core::playback::OutputChoice;
 use driftscope_core::rollout::StepAction;
@@ -174,4 +179,71 @@ fn splices_are_true_outside_the_decoders_reach() {
     let rolled = samples(Source::Rollout);
     assert_eq!(rolled[..(choice.t0 - before) * hop], truth[..(choice.t0 - before) * hop]);
     assert_eq!(rolled.len(), (choice.t0 + choice.config.n_steps) * hop);
+}
+
+#[test]
+fn a_threshold_is_found_blind_by_keyboard() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("test");
+    // The same steps as `driftscope battery --listen`: sounds are made live, while trials call for them.
+    let demo = driftscope::demo::load(&Device::flex()).unwrap();
+    let none = |_: usize| None::<AudioClip>;
+    let predictor = Some((&demo.predictors[0], &demo.baselines));
+    let bench = Bench { corpus: &demo.corpus, codec: &demo.codec, predictor, recordings: &none };
+    let draft = TestDraft {
+        title: "steps".into(),
+        design: Kind::Bayesian.design(5),
+        reference: Rendition::Truth,
+        tested: Vec::new(),
+        axis: Some(Axis::Steps),
+        anchors: false,
+        material: BatteryConfig { n_items: 2, splice_steps: Vec::new(), ..BatteryConfig::default() },
+        settings: Settings { n_training: 1, must_hear_sec: 0.02, ..Settings::default() },
+    };
+    let (test, _) = listening::make(&JobCtx::quiet(Device::flex(), 42), bench, &draft, &place).unwrap();
+    assert!(test.plan().conditions.iter().all(|c| c.numbers.contains_key("cos")), "every level knows how far it is from the truth");
+
+    let mut harness = open(folder.path());
+    let effects = harness.state_mut().state.apply(Command::Open(place.clone()));
+    harness.state_mut().carry_out(effects);
+    harness.run_steps(2);
+    assert!(harness.state().state.visit.is_some(), "whoever comes is asked for a name");
+    let effects = harness.state_mut().state.apply(Command::EnterRoom(place, "ada".into()));
+    harness.state_mut().carry_out(effects);
+    harness.run_steps(2);
+    harness.get_by_label("Begin");
+    assert!(harness.query_by_label("Ground truth").is_none(), "nothing else is shown");
+    let due = |app: &App| match &app.state.room.as_ref()?.stage {
+        Stage::Trial(due) => Some(due.clone()),
+        _ => None,
+    };
+    press(&mut harness, &[(N, Key::Enter)]);
+    for trial in 0..6 {
+        until(&mut harness, "the sounds of the trial", |app| due(app).is_some_and(|due| due.ready));
+        press(&mut harness, &[(N, Key::ArrowLeft), (N, Key::Enter)]);
+        assert_eq!(harness.state().state.room.as_ref().unwrap().progress.0, if trial > 0 { trial - 1 } else { 0 }, "nothing was heard yet");
+        for (slot, key) in [Key::R, Key::A, Key::B].into_iter().enumerate() {
+            press(&mut harness, &[(N, key)]);
+            until(&mut harness, "it is heard", |app| due(app).is_some_and(|due| due.slots[slot].1));
+        }
+        press(&mut harness, &[(N, Key::ArrowLeft), (N, Key::Enter)]);
+        if trial == 0 {
+            assert!(matches!(harness.state().state.room.as_ref().unwrap().stage, Stage::Shown(_)), "practice is explained");
+            press(&mut harness, &[(N, Key::Enter)]);
+        }
+    }
+    let Stage::After { summary, .. } = &harness.state().state.room.as_ref().unwrap().stage else { panic!("the test is over") };
+    assert!(summary.contains("a pilot with 1 listener") && summary.contains("5 trials"), "{summary}");
+    let log = Log::verify(&test.log_path("ada"), &test).unwrap();
+    assert!(log.is_finished);
+    let rendered = |entry: &driftscope_core::listen::Entry| matches!(&entry.event, Event::Answer { rendered: Some(hashes), .. } if hashes.iter().all(Option::is_some));
+    assert_eq!(log.entries.iter().filter(|entry| rendered(entry)).count(), 6, "what was made live is in the log by its hash");
+    harness.get_by_label("Write results").click();
+    harness.run_steps(3);
+    for file in ["results.json", "answers.csv", "summary.txt", "listening.pdf"] {
+        assert!(test.folder().join("results").join(file).is_file(), "{file}");
+    }
+    press(&mut harness, &[(N, Key::Escape)]);
+    assert!(harness.state().state.room.is_none());
+    until(&mut harness, "the window as it was", |app| there(app, Source::Truth));
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use driftscope_core::audio::{self, AudioClip, write_wav};
-use driftscope_core::battery::{Axis, Battery, BatteryConfig, Bench, ConditionReport, Group, Rendition, battery};
+use driftscope_core::battery::{Axis, Battery, BatteryConfig, Bench, ConditionReport, Group, Rendition, battery, conditions};
 use driftscope_core::codec::Codec;
 use driftscope_core::context::Corpus;
 use driftscope_core::figure::{self, Provenance};
@@ -20,7 +20,7 @@ use super::session::Session;
 use super::table::{number, table};
 use super::{JsonArg, Report};
 use crate::demo::{self, Demo};
-use crate::listening::{self, Kind, TestDraft};
+use crate::listening::{self, Kind, MUST_HEAR_SEC, TestDraft};
 
 /// Measure what is heard: round trip, synthetic modes and spliced rollouts on the same utterances
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
@@ -138,6 +138,10 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         rollout: args.rollout.config()?,
         n_resamples: args.resamples,
     };
+    let known: Vec<String> = conditions(&config).iter().map(|(_, rendition)| rendition.name()).collect();
+    if let Some(name) = args.conditions.iter().find(|name| !known.iter().any(|k| k == name.trim())) {
+        super::usage!("no condition is called {name}; there are {}", known.join(", "));
+    }
     if args.items == 0 || args.splices.contains(&0) {
         super::usage!("--items and --splices need numbers of at least 1");
     }
@@ -179,11 +183,20 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         text.push_str(&format!("\n{}\n", folder.join("battery.pdf (.svg, .png, .csv)").display()));
     }
     if let Some(folder) = &args.wav {
-        write_sounds(&battery, bench, folder, session)?;
-        text.push_str(&format!("{}\n", folder.display()));
+        match write_sounds(&battery, bench, folder, session) {
+            // What was measured is told all the same.
+            Err(_) if session.cancel.check().is_err() => session.console.warning("stopped: not all sounds were written"),
+            Err(error) => return Err(error),
+            Ok(()) => text.push_str(&format!("{}\n", folder.display())),
+        }
     }
     if let (Some(folder), Some(draft)) = (&args.listen, asked) {
-        let (test, notes) = listening::make(&session.job()?, bench, &draft, folder)?;
+        let made = listening::make(&session.job()?, bench, &draft, folder);
+        if made.is_err() {
+            // An empty folder that is left behind says nothing; one that holds something stays.
+            let _ = std::fs::remove_dir(folder);
+        }
+        let (test, notes) = made?;
         notes.iter().for_each(|note| session.console.notice(note));
         text.push_str(&format!("{}\n", test.folder().display()));
     }
@@ -212,19 +225,15 @@ fn test_draft(args: &Args, battery: &Battery) -> anyhow::Result<TestDraft> {
         let known = || battery.conditions.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
         found.ok_or_else(|| anyhow::anyhow!("no condition is called {name}; there are {}", known()))
     };
-    let tested = match args.conditions.is_empty() {
-        true => splices().map(|c| c.rendition).collect(),
-        false => args.conditions.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?,
+    let tested = if args.conditions.is_empty() {
+        splices().map(|c| c.rendition).collect()
+    } else {
+        args.conditions.iter().map(named).collect::<anyhow::Result<Vec<_>>>()?
     };
     let (_, name, _) = args.design.row();
-    let what = if args.design.is_adaptive() {
-        args.axis.label().to_owned()
-    } else {
-        tested.iter().map(|r: &Rendition| r.name()).collect::<Vec<_>>().join(", ")
-    };
     let loudness = if args.unmatched { Loudness::Unmatched } else { Loudness::Matched };
     Ok(TestDraft {
-        title: format!("{name}: {what}"),
+        title: name.to_owned(),
         design: args.design.design(args.trials.unwrap_or(args.design.n_trials())),
         // What the codec does is heard against the recording.
         reference: if tested.contains(&Rendition::Truth) { Rendition::Recording } else { Rendition::Truth },
@@ -232,7 +241,7 @@ fn test_draft(args: &Args, battery: &Battery) -> anyhow::Result<TestDraft> {
         axis: args.design.is_adaptive().then_some(args.axis),
         anchors: args.design == Kind::Mushra,
         material: battery.config.clone(),
-        settings: Settings { loudness, ..Settings::default() },
+        settings: Settings { loudness, must_hear_sec: MUST_HEAR_SEC, ..Settings::default() },
     })
 }
 
@@ -252,6 +261,9 @@ fn text(battery: &Battery) -> String {
     let speakers: std::collections::BTreeSet<&str> = battery.items.iter().map(|i| i.speaker.as_str()).collect();
     let n = battery.items.len();
     let mut text = format!("{n} utterances of {} speakers; means, and of STOI the 95 % band by speaker\n", speakers.len());
+    if speakers.len() < FEW_SPEAKERS {
+        text.push_str("so few speakers make bands that are too narrow; draw more utterances with --items\n");
+    }
     for group in battery.conditions.chunk_by(|a, b| a.group == b.group) {
         let head = ["", "L2", "band of STOI"].map(str::to_owned);
         let rows = std::iter::once(head.into_iter().chain(Measure::ALL.map(Measure::title)).collect()).chain(group.iter().map(row));
@@ -262,6 +274,9 @@ fn text(battery: &Battery) -> String {
     );
     text
 }
+
+/// Fewer than these, and resampling speakers gives bands that hold too rarely.
+const FEW_SPEAKERS: usize = 5;
 
 fn row(condition: &ConditionReport) -> Vec<String> {
     let band = condition.measure(Measure::Stoi).and_then(|m| m.band);

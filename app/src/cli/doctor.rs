@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use driftscope_core::codec::CodecKind;
-use driftscope_core::engine::adapters;
+use driftscope_core::engine::{Device, DeviceChoice, adapters, open_device};
+use driftscope_core::job::JobCtx;
+use driftscope_core::rollout::live_milliseconds;
 use driftscope_core::run::Environment;
 use serde_json::json;
 
 use super::session::Session;
 use super::{JsonArg, Report};
-use crate::weights;
+use crate::{demo, weights};
 
 /// Say which adapters, audio outputs, codecs and displays there are, what is missing and how to get it
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
@@ -36,6 +38,7 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     let codecs: Vec<(CodecKind, Option<PathBuf>)> = CodecKind::ALL.into_iter().map(|codec| (codec, weights::found(codec))).collect();
     let display = display();
     let distribution = distribution(&std::fs::read_to_string("/etc/os-release").unwrap_or_default());
+    let paths = rollout_paths(session, !adapters.is_empty());
     let missing = missing(&distribution, adapters.is_empty(), outputs.is_empty(), display.is_none());
 
     let mut text = String::new();
@@ -44,6 +47,8 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     list(&mut text, "adapters", &adapters);
     list(&mut text, "audio out", &outputs);
     list(&mut text, "codecs", &codecs.iter().map(|(codec, path)| codec_line(*codec, path.as_deref())).collect::<Vec<_>>());
+    let paced: Vec<String> = paths.iter().map(RolloutPath::to_string).collect();
+    list(&mut text, "rollouts", &paced);
     let _ = writeln!(text, "display    {}", display.as_deref().unwrap_or("none"));
     let _ = writeln!(text, "runs       {}", session.registry.folder().display());
     for missing in &missing {
@@ -55,7 +60,7 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     let json = json!({
         "environment": environment, "adapters": adapters, "audio_outputs": outputs, "display": display,
         "codec_weights": codecs.iter().map(|(codec, path)| json!({ "codec": codec, "path": path })).collect::<Vec<_>>(),
-        "runs": session.registry.folder(), "missing": missing,
+        "rollout_paths": paths, "runs": session.registry.folder(), "missing": missing,
     });
     Ok(Report { text, json, ..Report::default() })
 }
@@ -75,6 +80,41 @@ fn list(text: &mut String, title: &str, items: &[String]) {
     if items.is_empty() {
         let _ = writeln!(text, "{title:10} none");
     }
+}
+
+/// A way to compute rollouts.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+struct RolloutPath {
+    device: String,
+    /// What a live rollout of the demo takes; `None` where it fails.
+    milliseconds: Option<f64>,
+    /// Whether rollouts are computed so.
+    used: bool,
+}
+
+impl std::fmt::Display for RolloutPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pace = self.milliseconds.map_or_else(|| "fails".to_owned(), |ms| format!("{ms:.1} ms for 16 steps of 5 modes from one start"));
+        write!(f, "{}: {pace}{}", self.device, if self.used { " (used)" } else { "" })
+    }
+}
+
+/// The CPU and, where there is an adapter, the GPU at the demo's first predictor.
+fn rollout_paths(session: &Session, has_adapter: bool) -> Vec<RolloutPath> {
+    let uses_gpu = session.device().is_ok_and(|device| device.gpu.is_some());
+    let cpu = JobCtx::quiet(Device::flex(), session.seed);
+    let mut paths = vec![("CPU".to_owned(), cpu.clone(), !uses_gpu)];
+    let opened = match session.device() {
+        Ok(device) if uses_gpu => Some(device.clone()),
+        _ if has_adapter => open_device(DeviceChoice::Gpu).ok(),
+        _ => None,
+    };
+    if let Some(opened) = opened {
+        paths.push((opened.description, JobCtx { gpu: opened.gpu, ..cpu }, uses_gpu));
+    }
+    let Ok(demo) = demo::load(&Device::flex()) else { return Vec::new() };
+    let milliseconds = |ctx: &JobCtx| live_milliseconds(ctx, &demo.corpus, demo.predictors.first()?, &demo.baselines).ok();
+    paths.into_iter().map(|(device, ctx, used)| RolloutPath { milliseconds: milliseconds(&ctx), device, used }).collect()
 }
 
 /// The display a window would open on.

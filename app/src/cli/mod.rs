@@ -15,6 +15,7 @@ mod fetch;
 mod fit;
 mod inject;
 mod input;
+mod listen;
 mod output;
 mod pack;
 mod perceive;
@@ -103,6 +104,7 @@ enum Command {
     Roundtrip(roundtrip::Args),
     Perceive(perceive::Args),
     Battery(battery::Args),
+    Listen(listen::Args),
     Fit(fit::Args),
     Evaluate(evaluate::Args),
     Inject(inject::Args),
@@ -124,6 +126,7 @@ impl Command {
             Self::Roundtrip(args) => &args.json,
             Self::Perceive(args) => &args.json,
             Self::Battery(args) => &args.json,
+            Self::Listen(args) => args.json(),
             Self::Fit(args) => &args.json,
             Self::Evaluate(args) => &args.json,
             Self::Inject(args) => &args.json,
@@ -138,7 +141,15 @@ impl Command {
     /// Name and arguments for the registry; `None` for commands that only look.
     fn recorded(&self) -> Option<(&'static str, serde_json::Value)> {
         Some(match self {
-            Self::Doctor(_) | Self::Fetch(_) | Self::Runs(_) | Self::Decode(_) | Self::Perceive(_) | Self::PackDemo(_) => return None,
+            Self::Doctor(_)
+            | Self::Fetch(_)
+            | Self::Runs(_)
+            | Self::Decode(_)
+            | Self::Perceive(_)
+            | Self::Listen(_)
+            | Self::PackDemo(_) => {
+                return None;
+            }
             Self::Demo(args) => ("demo", json!(args)),
             Self::Encode(args) => ("encode", json!(args)),
             Self::Roundtrip(args) => ("roundtrip", json!(args)),
@@ -161,6 +172,7 @@ impl Command {
             Self::Roundtrip(args) => roundtrip::run(args, session),
             Self::Perceive(args) => perceive::run(args, session),
             Self::Battery(args) => battery::run(args, session),
+            Self::Listen(args) => listen::run(args, session),
             Self::Fit(args) => fit::run(args, session),
             Self::Evaluate(args) => evaluate::run(args, session),
             Self::Inject(args) => inject::run(args, session),

@@ -46,8 +46,8 @@ impl Session {
 
     /// A context for the engine's long operations.
     pub(super) fn job(&self) -> anyhow::Result<JobCtx> {
-        let device = self.device()?.device.clone();
-        Ok(JobCtx { device, cancel: self.cancel.clone(), progress: self.console.progress(), seed: self.seed })
+        let OpenDevice { device, gpu, .. } = self.device()?.clone();
+        Ok(JobCtx { device, gpu, cancel: self.cancel.clone(), progress: self.console.progress(), seed: self.seed })
     }
 
     /// Records the start. A registry that cannot be written costs the record, not the work.

@@ -223,7 +223,7 @@ fn listen(state: &State, all: &mut Table) {
         action.enabled = !matches!(state.sound(source), SoundState::Absent(_));
         action.chosen = state.view.source == source;
     }
-    let draft = state.session().map(|_| BlindDraft::first(state));
+    let draft = state.session().map(|_| Box::new(BlindDraft::first(state)));
     let heard = state.session().is_some_and(|s| s.codec.is_some());
     all.add(Menu::Listen, "Blind listening test…", with_command(Key::T), Command::DraftBlind(draft)).enabled = heard;
     all.add(Menu::Listen, "Open a listening test…", None, Command::AskOpen(Ask::Test)).enabled = state.session().is_some();

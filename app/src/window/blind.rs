@@ -9,7 +9,7 @@ use driftscope_core::run::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
-use crate::listening::{Kind, TestDraft};
+use crate::listening::{Kind, MUST_HEAR_SEC, TestDraft};
 use crate::open;
 
 /// A test in preparation.
@@ -127,20 +127,21 @@ impl BlindDraft {
     pub fn draft(&self) -> TestDraft {
         let tested = self.tested.iter().copied().filter(|r| *r != self.reference).collect();
         let (_, name, _) = self.kind.row();
-        let what = if self.kind.is_adaptive() {
-            self.axis.label().to_owned()
-        } else {
-            self.tested.iter().map(|r| r.name()).collect::<Vec<_>>().join(", ")
-        };
         TestDraft {
-            title: format!("{name}: {what}"),
+            // What is compared stands in the plan and in the results, and not before the listener's eyes.
+            title: name.to_owned(),
             design: self.kind.design(self.n_trials),
             reference: self.reference,
             tested,
             axis: self.kind.is_adaptive().then_some(self.axis),
             anchors: self.kind == Kind::Mushra,
             material: self.material.clone(),
-            settings: Settings { loudness: self.loudness, n_training: self.n_training, ..Settings::default() },
+            settings: Settings {
+                loudness: self.loudness,
+                n_training: self.n_training,
+                must_hear_sec: MUST_HEAR_SEC,
+                ..Settings::default()
+            },
         }
     }
 }

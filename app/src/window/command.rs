@@ -191,7 +191,7 @@ pub enum Command {
     /// These weights for the encoding in preparation.
     EncodeWith(PathBuf),
     /// Prepare a listening test.
-    DraftBlind(Option<super::blind::BlindDraft>),
+    DraftBlind(Option<Box<super::blind::BlindDraft>>),
     /// Ask who listens to the test that lies at a path (`None` closes the question).
     Visit(Option<(PathBuf, String)>),
     /// Enter the listening room: a test's folder, and who listens.

@@ -51,7 +51,7 @@ pub enum Task {
     /// Train a predictor on an open store.
     Fit(FitDraft),
     /// Render a listening test, and enter the room.
-    Blind(BlindDraft),
+    Blind(Box<BlindDraft>),
     /// Measure what is heard.
     Battery(BatteryDraft),
 }

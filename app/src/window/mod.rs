@@ -79,7 +79,7 @@ pub fn open(options: WindowOptions) -> anyhow::Result<()> {
         .with_inner_size(theme::WINDOW_SIZE)
         .with_min_inner_size(theme::SMALLEST_WINDOW);
     let native = eframe::NativeOptions { viewport, ..Default::default() };
-    let ctx = JobCtx::quiet(device.device, options.seed);
+    let ctx = JobCtx { gpu: device.gpu, ..JobCtx::quiet(device.device, options.seed) };
     let build = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
         let mut app = App::new(&cc.egui_ctx, ctx, options, &OutputChoice::Default)?;
         app.started = started;

@@ -14,7 +14,7 @@ use driftscope_core::playback::Player;
 use driftscope_core::run::Timestamp;
 
 use super::session as window_session;
-use crate::listening::{Fetched, Fetcher, Render, Wanted, rendition_of};
+use crate::listening::{Fetched, Fetcher, PROGRAM, Render, Wanted, rendition_of};
 use crate::open;
 
 /// What a listener can do.
@@ -34,6 +34,8 @@ pub enum RoomCommand {
     Rate(usize, f64),
     /// Give the answer.
     Answer,
+    /// Write the results beside the test: JSON, CSV, text and figure.
+    Write,
     /// Leave the room; the session can be gone on with.
     Leave,
 }
@@ -49,6 +51,8 @@ pub struct Room {
     pub stage: Stage,
     /// One sentence: why a trial comes again, why a sound cannot be heard.
     pub notice: Option<String>,
+    /// Why nothing is heard, where the sound goes nowhere.
+    pub silent: Option<String>,
     /// Scored answers, and how many there will be at most.
     pub progress: (u32, u32),
 }
@@ -144,9 +148,6 @@ impl std::fmt::Debug for Booth {
     }
 }
 
-/// What writes the logs.
-const PROGRAM: &str = concat!("driftscope ", env!("CARGO_PKG_VERSION"));
-
 impl Booth {
     /// Opens the test at `path` for `listener`, who may have begun before. `sessions` are the open stores: a test whose sounds are made
     /// while it runs needs the one that it was planned on. What is fetched goes to `deliver`, and from there to [`Booth::receive`].
@@ -191,6 +192,8 @@ impl Booth {
 
     /// Does what the listener asks for.
     pub(super) fn act(&mut self, command: RoomCommand) {
+        // What was said was about the command before.
+        self.notice = None;
         match command {
             RoomCommand::GoOn => self.go_on(),
             RoomCommand::Play(slot) if self.is_ready() && slot < self.n_slots() => {
@@ -206,12 +209,15 @@ impl Booth {
                 }
             }
             RoomCommand::Answer => self.answer(),
+            RoomCommand::Write => {
+                let written = crate::listening::write_results(self.session.test());
+                self.notice = Some(written.map_or_else(|error| format!("{error:#}"), |folder| format!("Written to {}.", folder.display())));
+            }
             RoomCommand::Play(_) | RoomCommand::Toggle | RoomCommand::Leave => {}
         }
     }
 
     fn go_on(&mut self) {
-        self.notice = None;
         if matches!(self.stage, Before::Trials) && self.session.break_due() {
             self.keep(Session::take_break);
         } else {
@@ -232,7 +238,6 @@ impl Booth {
             return;
         }
         let Some(answer) = self.given() else { return };
-        self.notice = None;
         match self.session.answer(answer) {
             Ok(feedback) => {
                 if let Some(feedback) = feedback {
@@ -295,7 +300,7 @@ impl Booth {
         }
         self.position_sec = player.position_sec();
         self.place = self.position_sec / player.length_sec().max(f64::MIN_POSITIVE);
-        self.room()
+        Room { silent: player.notice().map(str::to_owned), ..self.room() }
     }
 
     /// Has the sounds fetched that are not there yet.
@@ -368,6 +373,7 @@ impl Booth {
             listener: self.session.listener().to_owned(),
             stage,
             notice: self.notice.clone(),
+            silent: None,
             progress: (progress.n_answered, progress.n_total),
         }
     }
@@ -480,7 +486,6 @@ fn renderer(test: &Test, sessions: &[Arc<window_session::Session>]) -> anyhow::R
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 mod tests {
     use std::sync::mpsc;
 

@@ -123,7 +123,7 @@ pub const ROOM_HEADING: f32 = 22.0;
 /// Its buttons.
 pub const ROOM_BUTTON: [f32; 2] = [132.0, 56.0];
 /// Those above sliders.
-pub const ROOM_NARROW_BUTTON: [f32; 2] = [70.0, 44.0];
+pub const ROOM_NARROW_BUTTON: [f32; 2] = [76.0, 44.0];
 /// Height of the sliders of ratings.
 pub const RATING_HEIGHT: f32 = 300.0;
 /// Room for the names of their scale.

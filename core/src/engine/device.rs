@@ -3,6 +3,8 @@
 use burn::tensor::wgpu::WgpuInitError;
 use burn::tensor::{Bytes, DType, Device, DeviceKind, Shape, Tensor, TensorData};
 
+use super::compute::Gpu;
+
 /// What the user asked for with `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -23,6 +25,8 @@ pub enum DeviceChoice {
 pub struct OpenDevice {
     /// burn's handle.
     pub device: Device,
+    /// The same device for whole rollouts; `None` on the CPU, and for a device that was opened before.
+    pub gpu: Option<Gpu>,
     /// For the status line: "CPU (flex, 2 threads)", "NVIDIA … (Vulkan)".
     pub description: String,
     /// One sentence when the choice fell elsewhere than asked.
@@ -155,7 +159,7 @@ fn list_adapters() -> Vec<Adapter> {
 
 fn cpu(notice: Option<String>) -> OpenDevice {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    OpenDevice { device: Device::flex(), description: format!("CPU (flex, {threads} threads)"), notice }
+    OpenDevice { device: Device::flex(), gpu: None, description: format!("CPU (flex, {threads} threads)"), notice }
 }
 
 /// Never fails: whatever keeps the GPU from being used, the CPU computes and the notice says why.
@@ -172,16 +176,16 @@ fn auto(adapters: &[Adapter], open: impl Fn(&Adapter) -> Result<OpenDevice, Engi
 /// burn's own choice of adapter prefers fast hardware, as ours does.
 fn gpu(expected: &Adapter) -> Result<OpenDevice, EngineError> {
     let options = Device::wgpu_options().device_kind(DeviceKind::DefaultDevice);
-    let (device, adapter) = match options.init_with_setup() {
-        Ok((device, setup)) => (device, Adapter::from(&setup.adapter.get_info())),
+    let (device, gpu, adapter) = match options.init_with_setup() {
+        Ok((device, setup)) => (device, Some(Gpu::new(setup.device, setup.queue)), Adapter::from(&setup.adapter.get_info())),
         // It was opened before; the handle is the same.
-        Err(WgpuInitError::Registration { .. }) => (Device::wgpu(DeviceKind::DefaultDevice), expected.clone()),
+        Err(WgpuInitError::Registration { .. }) => (Device::wgpu(DeviceKind::DefaultDevice), None, expected.clone()),
         Err(WgpuInitError::AdapterUnavailable { .. }) => return Err(EngineError::NoAdapter),
         Err(error) => return Err(EngineError::Adapter(error.to_string())),
     };
     let is_software = adapter.kind == AdapterKind::Software;
     let notice = is_software.then(|| format!("The adapter is software ({}): computing on the CPU is faster.", adapter.name));
-    Ok(OpenDevice { device, description: format!("{} ({})", adapter.name, adapter.backend), notice })
+    Ok(OpenDevice { device, gpu, description: format!("{} ({})", adapter.name, adapter.backend), notice })
 }
 
 #[cfg(feature = "cuda")]
@@ -193,7 +197,7 @@ fn cuda() -> Result<OpenDevice, EngineError> {
         device
     });
     let device = device.map_err(|panic| EngineError::Cuda(super::lane::panic_text(panic.as_ref())))?;
-    Ok(OpenDevice { device, description: "NVIDIA (CUDA)".to_owned(), notice: None })
+    Ok(OpenDevice { device, gpu: None, description: "NVIDIA (CUDA)".to_owned(), notice: None })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -211,7 +215,7 @@ mod tests {
 
     #[test]
     fn auto_takes_hardware_only_and_never_fails() {
-        let opened = || OpenDevice { device: Device::flex(), description: "opened".into(), notice: None };
+        let opened = || OpenDevice { device: Device::flex(), gpu: None, description: "opened".into(), notice: None };
         for (adapters, opens, description, notice) in [
             (vec![], true, "CPU", Some("No graphics adapter")),
             (vec![adapter(AdapterKind::Software)], true, "CPU", Some("software (Name)")),

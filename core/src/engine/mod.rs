@@ -1,9 +1,10 @@
-//! Devices, lanes of work, and drawing through WGSL.
+//! Devices, lanes of work, and drawing and computing through WGSL.
 //!
 //! A device is chosen at run time; the absence of an adapter means the CPU, said once, never a crash. A [`lane::Lane`] is one
-//! named OS thread (GPU work of a lane stays on its thread); [`display`] draws through `shaders/`. This module knows nothing of what
+//! named OS thread (GPU work of a lane stays on its thread); [`display`] draws and [`compute`] computes through `shaders/`. This module knows nothing of what
 //! is computed.
 
+pub mod compute;
 mod device;
 pub mod display;
 pub mod lane;

@@ -202,7 +202,8 @@ fn sketch(panel: &Panel, cell: f64, sizes: &Sizes, ruler: &Ruler) -> Place {
         x,
         y,
         floor,
-        x_ticks: Vec::new(),
+        // Named ones stand where they must; numbers wait for the width.
+        x_ticks: panel.x_names.iter().enumerate().map(|(i, name)| Tick { value: (i + 1) as f64, label: name.clone() }).collect(),
         y_ticks,
         title: Vec::new(),
         x_label: Vec::new(),
@@ -279,7 +280,9 @@ fn place_columns(panels: &mut [Place], width: f64, sizes: &Sizes, ruler: &Ruler)
             bar.label_x += place.left + plot;
         }
         place.y_label_x = place.left - labels[column] - 0.5 * font;
-        place.x_ticks = fitting_ticks(&place.x, plot, font, ruler);
+        if place.x_ticks.is_empty() {
+            place.x_ticks = fitting_ticks(&place.x, plot, font, ruler);
+        }
     }
 }
 

@@ -141,7 +141,10 @@ fn points_panel(plan: &Plan, outcome: &Outcome) -> Panel {
             ("right answers", vec![guide("Guessing", GRAY, Stroke::Dotted, 0.5), guide("Margin", VERMILLION, Stroke::Dashed, margin)])
         }
         Design::Preference { .. } => ("preferred to the other", vec![guide("No preference", GRAY, Stroke::Dotted, 0.5)]),
-        Design::Mushra => ("rating", vec![]),
+        Design::Mushra => (
+            "rating",
+            vec![guide("Ends of the scale", LIGHT_GRAY, Stroke::Solid, 0.0), guide("Ends of the scale", LIGHT_GRAY, Stroke::Solid, 100.0)],
+        ),
         Design::TripleStimulus => ("difference grade", vec![guide("Hidden reference", GRAY, Stroke::Dotted, 0.0)]),
         _ => ("right answers", vec![guide("Guessing", GRAY, Stroke::Dotted, 0.5)]),
     };
@@ -152,9 +155,13 @@ fn points_panel(plan: &Plan, outcome: &Outcome) -> Panel {
         points: vec![[(i + 1) as f64, *low], [(i + 1) as f64, *high]],
         band: None,
     });
-    let names: Vec<String> = rows.iter().enumerate().map(|(i, (name, ..))| format!("{} {name}", i + 1)).collect();
+    // Names where they fit below the axis, else numbers and a key.
+    let short = rows.iter().map(|(name, ..)| name.chars().count()).sum::<usize>() <= 36;
+    let numbered: Vec<String> = rows.iter().enumerate().map(|(i, (name, ..))| format!("{} {name}", i + 1)).collect();
+    let x_names = rows.iter().enumerate().map(|(i, (name, ..))| if short { name.clone() } else { (i + 1).to_string() });
     Panel {
-        x_label: names.join(", "),
+        x_label: if short { String::new() } else { numbered.join(", ") },
+        x_names: x_names.collect(),
         y_label: y_label.to_owned(),
         x_range: Some([0.5, rows.len() as f64 + 0.5]),
         marks: rows.iter().enumerate().map(|(i, (_, value, _))| mark("Estimate", BLUE, [(i + 1) as f64, *value])).collect(),

@@ -170,6 +170,8 @@ pub struct Panel {
     pub image: Option<Image>,
     /// The part of the x axis that is shown; all of it when absent. Points outside are not drawn.
     pub x_range: Option<[f64; 2]>,
+    /// Names at 1, 2, 3 … instead of numbers along the x axis.
+    pub x_names: Vec<String>,
     /// Whether its names are in the legend.
     pub legend: Legend,
     /// The y axis goes no lower than this, so that a few values far below do not flatten the others; those are marked at its lower end,

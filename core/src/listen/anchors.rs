@@ -70,7 +70,8 @@ impl Anchor {
             return None;
         }
         let rate_hz = f64::from(sample_rate_hz);
-        let (cutoff, transition) = ((self.pass_hz() + self.stop_hz()) / 2.0 / rate_hz, (self.stop_hz() - self.pass_hz()) / rate_hz);
+        let cutoff = self.pass_hz().midpoint(self.stop_hz()) / rate_hz;
+        let transition = (self.stop_hz() - self.pass_hz()) / rate_hz;
         // Kaiser's formulas for rejections above 50 dB.
         let half = ((REJECTION_DB - 7.95) / (2.285 * TAU * transition) / 2.0).ceil();
         let beta = 0.1102 * (REJECTION_DB - 8.7);

@@ -6,8 +6,8 @@
 //! sound in a way of its own ([`token`]), so that X does not look like A in the orders. That keeps a listener from seeing by accident;
 //! whoever compares the sounds' files can find out, as with any test whose sounds are given away.
 //!
-//! A trial during which the output ran dry is not voided: what comes after would change, and it is fixed in the folder. Answers say how
-//! often it happened.
+//! A trial during which the output ran dry is not voided, since what comes after is fixed in the folder: it is asked again at once, twice
+//! at most, and an answer that was taken all the same says how often it happened.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -213,7 +213,7 @@ fn noise(rate_hz: u32, level_lufs: f64) -> AudioClip {
     let mut samples: Vec<f32> = (0..5 * rate_hz)
         .map(|_| {
             let white = rng.random_range(-1.0..1.0);
-            for (state, (pole, gain)) in poles.iter_mut().zip([(0.99765, 0.0990460), (0.96300, 0.2965164), (0.57000, 1.0526913)]) {
+            for (state, (pole, gain)) in poles.iter_mut().zip([(0.997_65, 0.099_046), (0.963, 0.296_516_4), (0.57, 1.052_691_3)]) {
                 *state = pole * *state + gain * white;
             }
             (0.05 * (poles.iter().sum::<f64>() + 0.1848 * white)) as f32
@@ -315,7 +315,7 @@ pub struct Answered {
     pub heard_sec: Vec<f64>,
     /// How often another sound was switched to while one was sounding.
     pub n_switches: u32,
-    /// How often the output ran dry, where the browser counts it.
+    /// How often the output ran dry while the answer was found, where the browser counts it.
     pub n_underruns: Option<u32>,
     /// Rate of the browser's output; other than that of the sounds, they were resampled.
     pub sample_rate_hz: f64,
@@ -365,7 +365,7 @@ fn fits(trial: &Trial, answered: &Answered, test: &Test) -> Result<(), String> {
         let whole_sec = trial.stimulus(place, test.plan()).map_or(0.0, |stimulus| stimulus.duration_sec);
         let needed_sec = test.plan().settings.must_hear_sec.min(whole_sec);
         // Written in milliseconds, and lengths may differ by a sample.
-        if !(heard_sec >= needed_sec - 0.01) {
+        if heard_sec < needed_sec - 0.01 {
             return Err(format!("{} was heard for {heard_sec:.2} s only, not {needed_sec:.2}", slot.label));
         }
     }

@@ -84,6 +84,10 @@ fn check_design(plan: &Plan, found: &mut Check) {
     if n == 0 || n > MAX_SCORED {
         found.errors.push(format!("a listener would have {n} scored trials; 1 to {MAX_SCORED} are possible"));
     }
+    let n_training = plan.settings.n_training;
+    if n_training > MAX_SCORED {
+        found.errors.push(format!("{n_training} training trials are more than anyone hears; {MAX_SCORED} are possible"));
+    }
     let can_be_shown = match plan.design {
         Design::Abx { stop: Stop::Fixed { n_trials }, alpha } => {
             BinomialTest::detection(alpha).map(|test| n_trials == 0 || test.critical_count(n_trials).is_some())
@@ -261,7 +265,7 @@ mod tests {
         let stimulus = |p: &mut Plan| p.items[0].stimuli[1].take().unwrap();
         for file in ["/etc/passwd", "../a.wav", "", "a/../../b.wav"] {
             let outside = changed(plan(ABX, &PAIR, 2), |p| {
-                p.items[0].stimuli[1] = Some(super::super::Stimulus { file: file.to_owned(), ..stimulus(p) })
+                p.items[0].stimuli[1] = Some(super::super::Stimulus { file: file.to_owned(), ..stimulus(p) });
             });
             finds(outside, "lies outside the test's folder");
         }

@@ -112,8 +112,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A listener's first sitting: the log is made, with the plan's hash and the order of trials in its first line. Fails where the listener
-    /// has begun already.
+    /// A listener's first sitting: the log is made, with the plan's hash and the order of trials in its first line. Fails where the
+    /// listener has begun already.
     pub fn start(test: &Test, listener: &str, writing: Writing) -> Result<Self, SessionError> {
         if listener.trim().is_empty() || listener.chars().count() > 100 {
             return Err(SessionError::Nameless);

@@ -141,3 +141,73 @@ fn refuse_unsound(plan: &Plan, path: &Path) -> Result<(), PlanError> {
     let sentences = check(plan).errors;
     if sentences.is_empty() { Ok(()) } else { Err(PlanError::Unsound { path: path.to_owned(), sentences }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng as _};
+
+    use super::super::fixture::{golden_ear, plan};
+    use super::super::order::Order;
+    use super::super::plan::{Design, Method, Role, Stop};
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_as_it_was_written_and_hashed_as_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut written = plan(Design::Abx { stop: Stop::Fixed { n_trials: 16 }, alpha: 0.05 }, &[Role::Reference, Role::Tested], 2);
+        written.conditions[1].level = Some(0.1 + 0.2);
+        let test = Test::create(folder.path(), &written).unwrap();
+        let path = folder.path().join("plan.json");
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(test.hash(), blake3::hash(&bytes).to_hex().as_str());
+        assert_eq!((Test::open(&path).unwrap().hash(), test.plan().conditions.len()), (test.hash(), 2));
+        let sentence = Test::create(folder.path(), &written).unwrap_err().to_string();
+        assert!(sentence.contains("a plan is there already"), "{sentence}");
+        fs::write(&path, String::from_utf8(bytes).unwrap().replace("\"n_training\"", "\"n_trainings\"")).unwrap();
+        let sentence = Test::open(&path).unwrap_err().to_string();
+        assert!(sentence.contains("is no plan of a listening test (unknown field `n_trainings`"), "{sentence}");
+    }
+
+    /// Whatever is in a plan, it is refused in a sentence or gives its trials.
+    #[test]
+    fn damaged_plans_do_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        let roles = [Role::Reference, Role::Tested, Role::Tested, Role::Tested];
+        let designs = [
+            (Design::Abx { stop: Stop::Sequential { p1: 0.8, beta: 0.2, max_trials: 20 }, alpha: 0.05 }, &roles[..]),
+            (Design::Threshold { method: Method::TwoDownOneUp { first_step: 2 }, n_trials: 9 }, &roles[..]),
+            (Design::Preference { n_trials: 4, ties: true }, &roles[1..]),
+            (Design::Mushra, &roles[..]),
+        ];
+        let path = folder.path().join("plan.json");
+        let mut n_opened = 0;
+        for (design, roles) in designs {
+            let whole = serde_json::to_vec(&plan(design, roles, 2)).unwrap();
+            for seed in 0..300 {
+                let mut rng = StdRng::seed_from_u64(seed);
+                let mut bytes = whole.clone();
+                for _ in 0..rng.random_range(1..3) {
+                    let at = rng.random_range(0..bytes.len());
+                    match rng.random_range(0..3) {
+                        0 => bytes[at] = b"0123456789-.e\"[{,"[rng.random_range(0..17)],
+                        1 => drop(bytes.remove(at)),
+                        _ => bytes.insert(at, b"0123456789"[rng.random_range(0..10)]),
+                    }
+                }
+                fs::write(&path, &bytes).unwrap();
+                match Test::open(&path) {
+                    Ok(test) => {
+                        let mut order = Order::new(&test, "Ann");
+                        while let Some(trial) = order.trial().cloned() {
+                            order.answered(&golden_ear(&trial));
+                        }
+                        n_opened += 1;
+                    }
+                    Err(error) => assert!((10..2_000).contains(&error.to_string().len()), "{error}"),
+                }
+            }
+        }
+        assert!(n_opened > 50, "{n_opened}");
+    }
+}

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::linear::{LinearGaussian, Ridge};
+use super::live::LiveSlot;
 use super::mdn::{Mdn, MdnNet};
 use super::network::{Bound, NetworkShape, Scaling};
 use super::vmf_lognormal::{VmfBounds, VmfLogNormal, VmfNet};
@@ -160,7 +161,7 @@ fn ours(header: &Header, mut named: NamedArrays, device: &Device) -> Result<Pred
         other => return Err(format!("a predictor of kind {other:?}, which this version does not know")),
     };
     named.finish()?;
-    Ok(Predictor { info: header.info.clone(), model, precision: Precision::Single })
+    Ok(Predictor { info: header.info.clone(), model, precision: Precision::Single, live: LiveSlot::default() })
 }
 
 fn take_scaling(named: &mut NamedArrays, header: &Header) -> Result<Scaling, String> {
@@ -292,7 +293,7 @@ fn peer(mut named: NamedArrays, device: &Device) -> Result<Predictor, String> {
     let steps = metadata["step"].as_u64().unwrap_or(0);
     let provenance = Provenance { steps, config: metadata, ..Provenance::default() };
     let info = PredictorInfo { kind, window, horizon, dim, peer: true, hash: String::new(), provenance };
-    Ok(Predictor { info, model, precision: Precision::Single })
+    Ok(Predictor { info, model, precision: Precision::Single, live: LiveSlot::default() })
 }
 
 /// Our file, in memory.

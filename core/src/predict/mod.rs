@@ -9,6 +9,7 @@ mod baseline;
 mod checkpoint;
 mod cpu;
 mod linear;
+mod live;
 mod mdn;
 mod mixture_loss;
 mod network;
@@ -29,6 +30,7 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::rngs::StdRng;
 
+use live::LiveSlot;
 use weights::Precision;
 
 /// Any predictor that can be loaded.
@@ -40,6 +42,8 @@ pub struct Predictor {
     model: Model,
     /// How it is written.
     precision: Precision,
+    /// Itself on a GPU.
+    live: LiveSlot,
 }
 
 /// What a predictor is and how it was made; shown in the window and written into results.
@@ -115,7 +119,7 @@ impl Predictor {
     fn closed_form(kind: &str, dim: usize, window: usize, horizon: usize, model: Model) -> Self {
         let provenance = Provenance { version: env!("CARGO_PKG_VERSION").into(), ..Provenance::default() };
         let info = PredictorInfo { kind: kind.into(), window, horizon, dim, peer: false, hash: String::new(), provenance };
-        Self { info, model, precision: Precision::Single }
+        Self { info, model, precision: Precision::Single, live: LiveSlot::default() }
     }
 
     /// What [`Self::predict`] of `windows` says about `deltas [batch, dim]` and where it advances to, without its parameters in between

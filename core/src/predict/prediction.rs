@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::von_mises_fisher::{self, LogNormalizer};
+use crate::engine::compute::PROPOSALS;
 use crate::engine::host_values;
 
 pub(super) const LOG_2PI: f64 = 1.837_877_066_409_345_3;
@@ -146,9 +147,7 @@ impl Prediction {
                 direction.clone() * (log_magnitude.clone() - (log_sigma.clone() * 2.0).exp()).exp()
             }
             (Self::VmfLogNormal { direction, log_kappa, log_magnitude, log_sigma, .. }, MagnitudeRule::Sample) => {
-                sample_vmf(direction, log_kappa, temperature, rng)
-                    * (log_magnitude.clone() + log_sigma.clone().exp() * normals([direction.dims()[0], 1], temperature, log_sigma, rng))
-                        .exp()
+                sample_vmf(direction, log_kappa, log_magnitude, log_sigma, temperature, rng)
             }
         }
     }
@@ -184,15 +183,34 @@ pub(super) fn magnitude_nll(log_magnitude: &Tensor<2>, log_sigma: &Tensor<2>, lo
     (log_norm + log_sigma.clone() + z.square() * 0.5 + 0.5 * LOG_2PI).squeeze_dim(1)
 }
 
-/// Standard normal draws times `temperature`, on the device of `like`.
-fn normals(shape: [usize; 2], temperature: f32, like: &Tensor<2>, rng: &mut StdRng) -> Tensor<2> {
-    let draws: Vec<f32> = (0..shape[0] * shape[1])
-        .map(|_| {
-            let draw: f32 = StandardNormal.sample(rng);
-            draw * temperature
-        })
-        .collect();
-    Tensor::from_data(TensorData::new(draws, shape), &like.device())
+/// Random numbers for `n` samples of a mixture in R^dim: a uniform that chooses the component, and a normal for each dimension,
+/// `[n, 1 + dim]`.
+pub(super) fn draw_for_mixture(n: usize, dim: usize, rng: &mut StdRng) -> Vec<f32> {
+    let mut draws = Vec::with_capacity(n * (1 + dim));
+    for _ in 0..n {
+        draws.push(rng.random());
+        draws.extend(normals(dim, rng));
+    }
+    draws
+}
+
+/// Random numbers for `n` samples of a vMF×LogNormal in R^dim: proposals of an angle, a normal for the magnitude, and one for each
+/// dimension, `[n, 2 · PROPOSALS + 1 + dim]`.
+pub(super) fn draw_for_vmf(n: usize, dim: usize, rng: &mut StdRng) -> Vec<f32> {
+    let mut propose = von_mises_fisher::proposals(dim);
+    let mut draws = Vec::with_capacity(n * (2 * PROPOSALS + 1 + dim));
+    for _ in 0..n {
+        for _ in 0..PROPOSALS {
+            let (z, log_uniform) = propose(rng);
+            draws.extend([z as f32, log_uniform as f32]);
+        }
+        draws.extend(normals(1 + dim, rng));
+    }
+    draws
+}
+
+fn normals(n: usize, rng: &mut StdRng) -> impl Iterator<Item = f32> {
+    StandardNormal.sample_iter(rng).take(n)
 }
 
 /// Row `i` of the result is `values[i, index[i], :]`, `[batch, dim]`.
@@ -205,34 +223,46 @@ fn pick_component(values: &Tensor<3>, index: Tensor<1, Int>) -> Tensor<2> {
 fn sample_mixture(log_weights: &Tensor<2>, means: &Tensor<3>, log_sigmas: &Tensor<3>, temperature: f32, rng: &mut StdRng) -> Tensor<2> {
     let [batch, components, dim] = means.dims();
     let weights: Vec<f32> = host_values(log_weights.clone().exp());
-    let index: Vec<i64> = weights
-        .chunks_exact(components)
-        .map(|row| {
-            let mut left = rng.random::<f32>() * row.iter().sum::<f32>();
-            let chosen = row.iter().position(|w| {
-                left -= w;
-                left < 0.0
-            });
-            chosen.unwrap_or(components - 1) as i64
-        })
-        .collect();
-    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [batch]), &means.device());
+    let draws = draw_for_mixture(batch, dim, rng);
+    let index = weights.chunks_exact(components).zip(draws.chunks_exact(1 + dim)).map(|(row, draw)| {
+        let mut left = draw[0] * row.iter().sum::<f32>();
+        let chosen = row.iter().position(|w| {
+            left -= w;
+            left < 0.0
+        });
+        chosen.unwrap_or(components - 1) as i64
+    });
+    let index = Tensor::<1, Int>::from_data(TensorData::new(index.collect::<Vec<i64>>(), [batch]), &means.device());
+    let normals: Vec<f32> = draws.chunks_exact(1 + dim).flat_map(|draw| &draw[1..]).map(|z| z * temperature).collect();
     let mean = pick_component(means, index.clone());
     let sigma = pick_component(log_sigmas, index).exp();
-    mean + sigma * normals([batch, dim], temperature, log_weights, rng)
+    mean + sigma * Tensor::from_data(TensorData::new(normals, [batch, dim]), &means.device())
 }
 
-/// One draw of the direction for each row, `[batch, dim]`, on the host; temperature T makes the concentration κ/T².
-fn sample_vmf(direction: &Tensor<2>, log_kappa: &Tensor<2>, temperature: f32, rng: &mut StdRng) -> Tensor<2> {
+/// One draw for each row, `[batch, dim]`, its direction on the host; temperature T makes the concentration κ/T².
+fn sample_vmf(
+    direction: &Tensor<2>,
+    log_kappa: &Tensor<2>,
+    log_magnitude: &Tensor<2>,
+    log_sigma: &Tensor<2>,
+    temperature: f32,
+    rng: &mut StdRng,
+) -> Tensor<2> {
     let [batch, dim] = direction.dims();
-    let means = host_values(direction.clone());
-    let log_kappas = host_values(log_kappa.clone());
-    let mut draws = vec![0.0_f32; batch * dim];
-    for ((draw, mean), log_kappa) in draws.chunks_exact_mut(dim).zip(means.chunks_exact(dim)).zip(log_kappas) {
+    let (means, log_kappas) = (host_values(direction.clone()), host_values(log_kappa.clone()));
+    let draws = draw_for_vmf(batch, dim, rng);
+    let (mut directions, mut normals) = (vec![0.0_f32; batch * dim], Vec::with_capacity(batch));
+    let rows = directions.chunks_exact_mut(dim).zip(means.chunks_exact(dim)).zip(log_kappas);
+    for (((drawn, mean), log_kappa), draw) in rows.zip(draws.chunks_exact(2 * PROPOSALS + 1 + dim)) {
+        let (proposals, rest) = draw.split_at(2 * PROPOSALS);
         let kappa = f64::from(log_kappa).exp() / f64::from(temperature).powi(2);
-        von_mises_fisher::sample(rng, mean, kappa, draw);
+        von_mises_fisher::sample_drawn(proposals, &rest[1..], mean, kappa, drawn);
+        normals.push(rest[0] * temperature);
     }
-    Tensor::from_data(TensorData::new(draws, [batch, dim]), &direction.device())
+    let device = direction.device();
+    let normals = Tensor::<2>::from_data(TensorData::new(normals, [batch, 1]), &device);
+    let size = (log_magnitude.clone() + log_sigma.clone().exp() * normals).exp();
+    Tensor::<2>::from_data(TensorData::new(directions, [batch, dim]), &device) * size
 }
 
 #[cfg(test)]

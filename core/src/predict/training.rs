@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::backprop::loss_and_gradients;
 use super::linear::{Rows, fit_rows};
+use super::live::LiveSlot;
 use super::mdn::{Mdn, MdnNet};
 use super::network::{NetworkShape, Scaling};
 use super::prediction::{direction_nll, magnitude_nll, split_polar};
@@ -132,7 +133,7 @@ pub fn fit_predictor(
     let info = PredictorInfo { kind, window, horizon, dim, peer: false, hash: String::new(), provenance };
     let precision = if config.half_precision { Precision::Half } else { Precision::Single };
     // Through the file's bytes, so that what is used now is what will be loaded later: the same rounding, the same hash.
-    let bytes = checkpoint::to_bytes(&Predictor { info, model, precision }).map_err(CheckpointError::Fit)?;
+    let bytes = checkpoint::to_bytes(&Predictor { info, model, precision, live: LiveSlot::default() }).map_err(CheckpointError::Fit)?;
     let fitted = checkpoint::from_bytes(&bytes, "the fitted predictor", &ctx.device)?;
     Ok(Predictor { precision, ..fitted })
 }

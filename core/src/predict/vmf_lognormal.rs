@@ -140,6 +140,11 @@ impl VmfLogNormal {
         Self { packed: Packed::new(&net), net, bounds: BOUNDS, normalizer, scaled: Some((scaling, inputs)) }
     }
 
+    /// ln C_D(κ) + κ, exact or the peer's.
+    pub(super) fn normalizer(&self) -> &LogNormalizer {
+        &self.normalizer
+    }
+
     /// Ours only: the statistics kept in the checkpoint.
     pub(super) fn scaling(&self) -> Option<&Scaling> {
         self.scaled.as_ref().map(|(scaling, _)| scaling)

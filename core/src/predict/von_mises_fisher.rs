@@ -9,9 +9,11 @@
 use std::f64::consts::{LN_2, PI};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt};
 use rand_distr::{Beta, Distribution, StandardNormal};
+
+use crate::engine::host_values;
 
 /// Which ln C_D(κ).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +139,13 @@ impl LogNormalizer {
         Self { dim, cells, slope_high: knots[n_cells].1 }
     }
 
+    /// Cells, the ln κ where they begin, cells in a unit of ln κ, and the slope for each cell beyond their end.
+    pub(super) fn table(&self) -> (Vec<[f32; 4]>, f32, f32, f32) {
+        let cells = host_values(self.cells.clone()).as_chunks::<4>().0.to_vec();
+        let steps = TABLE_STEPS_PER_UNIT as f32;
+        (cells, TABLE_LOW as f32, steps, self.slope_high as f32 / steps)
+    }
+
     /// ln C_D(κ) + κ for `log_kappa [batch, 1]`, `[batch, 1]`; differentiable.
     pub fn plus_kappa(&self, log_kappa: Tensor<2>) -> Tensor<2> {
         let [n_cells, _] = self.cells.dims();
@@ -177,8 +186,24 @@ pub fn sample(rng: &mut StdRng, mean: &[f32], kappa: f64, out: &mut [f32]) {
         out.fill(f32::NAN);
         return;
     }
-    let (cos, sin) = sample_angle(rng, mean.len(), kappa);
-    let mut tangent: Vec<f64> = mean.iter().map(|_| StandardNormal.sample(rng)).collect();
+    let mut propose = proposals(mean.len());
+    let angle = angle(mean.len(), kappa, std::iter::repeat_with(|| propose(rng)));
+    turn(mean, angle, mean.iter().map(|_| StandardNormal.sample(rng)).collect(), out);
+}
+
+/// [`sample`] with its random numbers drawn beforehand: pairs for [`proposals`], of which the last is taken where none is accepted, and a
+/// normal for each dimension.
+pub(super) fn sample_drawn(proposals: &[f32], normals: &[f32], mean: &[f32], kappa: f64, out: &mut [f32]) {
+    if kappa.is_infinite() {
+        out.copy_from_slice(mean);
+        return;
+    }
+    let proposals = proposals.as_chunks::<2>().0.iter().map(|&[z, log_uniform]| (f64::from(z), f64::from(log_uniform)));
+    turn(mean, angle(mean.len(), kappa, proposals), normals.iter().map(|&t| f64::from(t)).collect(), out);
+}
+
+/// The unit vector `mean` turned by an angle towards `tangent`, as far as that is orthogonal to it.
+fn turn(mean: &[f32], (cos, sin): (f64, f64), mut tangent: Vec<f64>, out: &mut [f32]) {
     let along: f64 = tangent.iter().zip(mean).map(|(t, &m)| t * f64::from(m)).sum();
     tangent.iter_mut().zip(mean).for_each(|(t, &m)| *t -= along * f64::from(m));
     let norm = tangent.iter().map(|t| t * t).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
@@ -187,23 +212,30 @@ pub fn sample(rng: &mut StdRng, mean: &[f32], kappa: f64, out: &mut [f32]) {
     }
 }
 
+/// What [`angle`] chooses from: a Beta((D−1)/2, (D−1)/2) variate and the logarithm of a uniform one, whatever κ is.
+pub(super) fn proposals(dim: usize) -> impl FnMut(&mut StdRng) -> (f64, f64) {
+    let shape = (dim as f64 - 1.0) / 2.0;
+    let beta = Beta::new(shape, shape).expect("D ≥ 2 makes both shapes positive");
+    move |rng| (beta.sample(rng), rng.random::<f64>().ln())
+}
+
 /// Cosine and sine of the angle between a draw and the mean direction, by rejection from a transformed Beta.
-fn sample_angle(rng: &mut impl Rng, dim: usize, kappa: f64) -> (f64, f64) {
+fn angle(dim: usize, kappa: f64, proposals: impl Iterator<Item = (f64, f64)>) -> (f64, f64) {
     let m = dim as f64 - 1.0;
     let b = m / (2.0 * kappa + (4.0 * kappa * kappa + m * m).sqrt());
     let x0 = (1.0 - b) / (1.0 + b);
     let c = kappa * x0 + m * (4.0 * b / (1.0 + b).powi(2)).ln();
-    let beta = Beta::new(m / 2.0, m / 2.0).expect("D ≥ 2 makes both shapes positive");
-    loop {
-        let z: f64 = beta.sample(rng);
+    let mut found = (1.0, 0.0);
+    for (z, log_uniform) in proposals {
         let denominator = 1.0 - (1.0 - b) * z;
         let one_minus_w = 2.0 * b * z / denominator;
         let w = 1.0 - one_minus_w;
-        let log_ratio = kappa * w + m * (1.0 - x0 * w).ln() - c;
-        if log_ratio >= rng.random::<f64>().ln() {
-            return (w, (one_minus_w * (1.0 + w)).max(0.0).sqrt());
+        found = (w, (one_minus_w * (1.0 + w)).max(0.0).sqrt());
+        if kappa * w + m * (1.0 - x0 * w).ln() - c >= log_uniform {
+            break;
         }
     }
+    found
 }
 
 #[cfg(test)]

@@ -90,11 +90,7 @@ pub(super) fn run(block: &Block, schedules: &[Schedule], draws: &mut Draws) -> R
 impl Block<'_> {
     /// Gaussian noise for `rows` states, or `None` when there is none to add.
     fn draw(&self, rows: usize, sd: f32, rng: &mut StdRng) -> Option<Tensor<2>> {
-        (sd > 0.0).then(|| {
-            let normals = StandardNormal.sample_iter(rng).take(rows * self.dim);
-            let draws: Vec<f32> = normals.map(|z: f32| z * sd).collect();
-            Tensor::from_data(TensorData::new(draws, [rows, self.dim]), &self.ctx.device)
-        })
+        (sd > 0.0).then(|| Tensor::from_data(TensorData::new(normals(rows * self.dim, sd, rng), [rows, self.dim]), &self.ctx.device))
     }
 }
 
@@ -141,16 +137,9 @@ impl Branches {
         let truth = block.truth.state(step);
         // Drawn at every step, so that painting one step does not change the noise of another.
         let painted = block.draw(block.n_segments, block.painted_sd, &mut draws.painted).map(Tensor::unsqueeze::<3>);
-        let mut children: Vec<(usize, StepAction, Option<&[f32]>)> = Vec::new();
-        for (schedule, branch) in schedules.iter().zip(&mut self.branch_of) {
-            let child = (*branch, schedule.actions[step - 1], schedule.nudge(step));
-            *branch = children.iter().position(|&c| c == child).unwrap_or_else(|| {
-                children.push(child);
-                children.len() - 1
-            });
-        }
+        let children = children(&mut self.branch_of, schedules, step);
         let before = |parent: usize| self.newest().clone().narrow(0, parent, 1);
-        let state_of = |&(parent, action, nudge): &(usize, StepAction, Option<&[f32]>)| {
+        let state_of = |&(parent, action, nudge): &Child| {
             let state = match action {
                 StepAction::Own => own.clone().narrow(0, parent, 1),
                 StepAction::Truth => truth.clone(),
@@ -182,6 +171,27 @@ impl Branches {
         self.window.pop_front();
         self.window.push_back(entering);
     }
+}
+
+/// `n` draws from N(0, sd²).
+pub(super) fn normals(n: usize, sd: f32, rng: &mut StdRng) -> Vec<f32> {
+    StandardNormal.sample_iter(rng).take(n).map(|z: f32| z * sd).collect()
+}
+
+/// A branch after a step: the one it comes from, what its state is, and what that is pushed by.
+type Child<'a> = (usize, StepAction, Option<&'a [f32]>);
+
+/// The branches after `step` (1-based): `branch_of` says of each schedule on which it is, before and then after.
+pub(super) fn children<'a>(branch_of: &mut [usize], schedules: &'a [Schedule], step: usize) -> Vec<Child<'a>> {
+    let mut children: Vec<Child> = Vec::new();
+    for (schedule, branch) in schedules.iter().zip(branch_of) {
+        let child = (*branch, schedule.actions[step - 1], schedule.nudge(step));
+        *branch = children.iter().position(|&c| c == child).unwrap_or_else(|| {
+            children.push(child);
+            children.len() - 1
+        });
+    }
+    children
 }
 
 fn indices(values: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {

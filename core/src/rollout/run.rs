@@ -3,10 +3,12 @@
 use burn::tensor::Tensor;
 
 use super::branches::{self, Block, Draws};
+use super::live::Live;
 use super::measure::N_COLUMNS;
 use super::truth::{Truth, median_delta_norm};
 use super::{Schedule, Segment, StepAction};
 use crate::context::{Corpus, first_target};
+use crate::engine::compute::LivePath;
 use crate::job::{Cancelled, JobCtx};
 use crate::predict::{Baselines, MagnitudeRule, Predictor};
 
@@ -100,7 +102,15 @@ pub fn rollout(
     let (noise_sd, painted_sd) = (config.noise_sigma * noise_unit, if paints_noise { noise_unit } else { 0.0 });
     let mut draws = Draws::new(ctx.seed);
     let mut outcomes: Vec<Rollout> = plans.iter().map(|plan| Rollout::empty(plan, segments, config.n_steps, corpus.dim)).collect();
-    for together in segments.chunks(SEGMENTS_TOGETHER) {
+    let live = ctx.gpu.as_ref().and_then(|gpu| predictor.live(gpu));
+    let on_gpu =
+        live.as_ref().and_then(|path| Some((path, segments_on_gpu(path, schedules.len(), config.n_steps, predictor.info.horizon)?)));
+    for together in segments.chunks(on_gpu.map_or(SEGMENTS_TOGETHER, |(_, most)| most)) {
+        ctx.cancel.check()?;
+        if let Some((path, _)) = on_gpu {
+            Live { ctx, corpus, predictor, path, config, noise_sd, painted_sd }.run(together, &mut outcomes, &mut draws);
+            continue;
+        }
         let info = &predictor.info;
         let truth = Truth::gather(corpus, together, info.window, info.horizon, config.n_steps, &ctx.device);
         let block = Block { ctx, predictor, config, truth: &truth, n_segments: together.len(), dim: corpus.dim, noise_sd, painted_sd };
@@ -114,6 +124,11 @@ pub fn rollout(
     }
     ctx.progress.report("rollout", config.n_steps as u64, Some(config.n_steps as u64), "");
     Ok(outcomes)
+}
+
+/// Segments whose rows the GPU has room for together; `None` where there is none for a single one.
+fn segments_on_gpu(path: &LivePath, n_schedules: usize, n_steps: usize, horizon: usize) -> Option<usize> {
+    std::iter::successors(Some(SEGMENTS_TOGETHER), |&n| (n > 1).then_some(n / 2)).find(|n| path.fits(n * n_schedules, n_steps, horizon))
 }
 
 /// Runs one block of segments and appends its rows to each outcome.
@@ -172,7 +187,7 @@ impl Rollout {
     }
 
     /// Appends one measured row; `delta_norm` is ‖Δ true‖.
-    fn push(&mut self, row: &[f32], delta_norm: f64) {
+    pub(super) fn push(&mut self, row: &[f32], delta_norm: f64) {
         let [nll, nll_factored, dot, mean_norm, advance_norm, before, after] = row else { return };
         let (mean_norm, delta_norm) = (floored(f64::from(*mean_norm)), floored(delta_norm));
         self.nll.push(*nll);

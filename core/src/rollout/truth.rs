@@ -22,16 +22,9 @@ impl Truth {
     /// Gathers the frames of `segments`, whose ranges were checked.
     pub(super) fn gather(corpus: &Corpus, segments: &[Segment], window: usize, horizon: usize, n_steps: usize, device: &Device) -> Self {
         let (dim, length) = (corpus.dim, window + horizon + n_steps - 1);
-        let mut values = Vec::with_capacity(segments.len() * length * dim);
-        let mut delta_norms = Vec::with_capacity(segments.len() * n_steps);
-        for segment in segments {
-            let latents = &corpus.utterances[segment.utterance].latents;
-            let first = segment.t0 + 1 - horizon - window;
-            values.extend_from_slice(&latents.values[first * dim..(first + length) * dim]);
-            delta_norms.extend((segment.t0..segment.t0 + n_steps).map(|t| distance(latents.frame(t), latents.frame(t - 1))));
-        }
+        let values = true_frames(corpus, segments, window, horizon, n_steps);
         let frames = Tensor::from_data(TensorData::new(values, [segments.len(), length, dim]), device);
-        Self { frames, window, horizon, n_segments: segments.len(), dim, delta_norms }
+        Self { frames, window, horizon, n_segments: segments.len(), dim, delta_norms: delta_norms(corpus, segments, n_steps) }
     }
 
     /// True windows of `step` (1-based), `[segments, 1, window × dim]`: they end at frame `t0 + step − 1 − k`.
@@ -62,6 +55,22 @@ impl Truth {
     fn at(&self, index: usize) -> Tensor<3> {
         self.frames.clone().narrow(1, index, 1).reshape([1, self.n_segments, self.dim])
     }
+}
+
+/// True frames around each segment, `[segments, window + horizon + n_steps − 1, dim]`: index j is frame `t0 − k − W + 1 + j`.
+pub(super) fn true_frames(corpus: &Corpus, segments: &[Segment], window: usize, horizon: usize, n_steps: usize) -> Vec<f32> {
+    let length = (window + horizon + n_steps - 1) * corpus.dim;
+    let frames = segments.iter().flat_map(|segment| {
+        let first = (segment.t0 + 1 - horizon - window) * corpus.dim;
+        &corpus.utterances[segment.utterance].latents.values[first..first + length]
+    });
+    frames.copied().collect()
+}
+
+/// ‖Δ true‖ of every segment and step, `[segments × n_steps]`.
+pub(super) fn delta_norms(corpus: &Corpus, segments: &[Segment], n_steps: usize) -> Vec<f64> {
+    let frames = segments.iter().flat_map(|s| (s.t0..s.t0 + n_steps).map(|t| (&corpus.utterances[s.utterance].latents, t)));
+    frames.map(|(latents, t)| distance(latents.frame(t), latents.frame(t - 1))).collect()
 }
 
 /// ‖a − b‖, summed in f64.

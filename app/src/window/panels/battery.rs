@@ -74,7 +74,7 @@ fn row_ui(ui: &mut egui::Ui, state: &State, measured: &Measured, condition: &Con
                 material: measured.battery.config.clone(),
                 ..BlindDraft::first(state)
             };
-            commands.send(Command::DraftBlind(Some(draft)));
+            commands.send(Command::DraftBlind(Some(Box::new(draft))));
         }
         ui.small(&condition.name).on_hover_text(&condition.explanation);
     });

@@ -61,14 +61,14 @@ fn stage_ui(ui: &mut egui::Ui, room: &Room, commands: &mut Commands) {
                 }
             });
             ui.add_space(theme::GAP);
-            ui.weak("Keys: Space plays and pauses; Enter begins and answers; A, B, X, R or 1–9 play a sound; ← and → choose.");
+            ui.weak("Keys: Space plays and pauses; Enter begins, answers and goes on; the letters on the buttons or 1–9 play a sound; ← and → choose.");
         }
         Stage::Trial(due) => trial_ui(ui, due, commands),
         Stage::Shown(sentence) => {
             heading(ui, "Practice");
             ui.label(RichText::new(sentence).size(theme::ROOM_TEXT));
             ui.add_space(theme::ROOM_GAP);
-            if ui.add(large("Go on")).clicked() {
+            if ui.add(wide("Go on", theme::ROOM_BUTTON[0])).clicked() {
                 send(commands, RoomCommand::GoOn);
             }
         }
@@ -80,7 +80,11 @@ fn stage_ui(ui: &mut egui::Ui, room: &Room, commands: &mut Commands) {
                 send(commands, RoomCommand::GoOn);
             }
         }
-        Stage::After { summary, receipt, folder } => after_ui(ui, summary, receipt, folder),
+        Stage::After { summary, receipt, folder } => after_ui(ui, summary, receipt, folder, commands),
+    }
+    if let Some(silent) = room.silent.as_ref().filter(|_| !matches!(room.stage, Stage::After { .. })) {
+        ui.add_space(theme::ROOM_GAP);
+        ui.colored_label(theme::warning(), format!("Nothing can be heard, and answers would be guesses: {silent}"));
     }
     if let Some(notice) = &room.notice {
         ui.add_space(theme::ROOM_GAP);
@@ -88,13 +92,16 @@ fn stage_ui(ui: &mut egui::Ui, room: &Room, commands: &mut Commands) {
     }
 }
 
-fn after_ui(ui: &mut egui::Ui, summary: &str, receipt: &str, folder: &str) {
+fn after_ui(ui: &mut egui::Ui, summary: &str, receipt: &str, folder: &str, commands: &mut Commands) {
     heading(ui, "Finished");
     ui.add(egui::Label::new(RichText::new(summary).size(theme::TEXT)).selectable(true)).accessible_name("Results");
     ui.add_space(theme::ROOM_GAP);
     ui.horizontal(|ui| {
         if ui.button("Copy the text").clicked() {
             ui.ctx().copy_text(summary.to_owned());
+        }
+        if ui.button("Write results").on_hover_text("JSON, CSV of every answer, this text, and a figure, beside the test").clicked() {
+            commands.send(Command::Room(RoomCommand::Write));
         }
         ui.weak(format!("Plan, sounds and log: {folder}"));
     });
@@ -170,19 +177,29 @@ fn choice_ui(ui: &mut egui::Ui, due: &Due, commands: &mut Commands) {
 /// One column a sound: its button, and a slider on the scale with named bands.
 fn rating_ui(ui: &mut egui::Ui, due: &Due, commands: &mut Commands) {
     let Some((lowest, highest, names)) = due.question.scale() else { return };
+    let width = theme::ROOM_NARROW_BUTTON[0];
     ui.horizontal_top(|ui| {
-        ui.vertical(|ui| slot_ui(ui, due, 0, theme::ROOM_NARROW_BUTTON, commands));
+        ui.vertical(|ui| slot_ui(ui, due, 0, [theme::SCALE_NAMES_WIDTH * 0.7, theme::ROOM_NARROW_BUTTON[1]], commands));
         names_ui(ui, due.question, names);
         for slot in 1..due.slots.len() {
             let (label, rating) = (&due.slots[slot].0, due.ratings.get(slot - 1).copied().flatten());
-            ui.vertical(|ui| {
+            // All columns are equally wide, heard or not.
+            let column = egui::vec2(width, theme::RATING_HEIGHT + theme::ROOM_NARROW_BUTTON[1] + theme::ROOM_GAP);
+            ui.allocate_ui_with_layout(column, Layout::top_down(Align::Center), |ui| {
+                ui.set_width(width);
                 slot_ui(ui, due, slot, theme::ROOM_NARROW_BUTTON, commands);
                 ui.add_space(theme::GAP);
                 let mut value = rating.unwrap_or(f64::midpoint(lowest, highest));
                 ui.spacing_mut().slider_width = theme::RATING_HEIGHT;
-                let decimals = if due.question == Question::Grade { 1 } else { 0 };
+                let decimals = usize::from(due.question == Question::Grade);
                 let slider = egui::Slider::new(&mut value, lowest..=highest).vertical().show_value(false).fixed_decimals(decimals);
-                let response = ui.add(slider).accessible_name(format!("Rating of {label}"));
+                // A slider is as thick as a line of text is high.
+                let indent = (width - ui.spacing().interact_size.y) * 0.5;
+                let response = ui.horizontal(|ui| {
+                    ui.add_space(indent);
+                    ui.add(slider).accessible_name(format!("Rating of {label}"))
+                });
+                let response = response.inner;
                 if response.changed() || (response.clicked() && rating.is_none()) {
                     commands.send(Command::Room(RoomCommand::Rate(slot, value)));
                 }
@@ -201,8 +218,13 @@ fn names_ui(ui: &mut egui::Ui, question: Question, names: [&str; 5]) {
         for (i, name) in names.iter().rev().enumerate() {
             // Bands of MUSHRA lie between its fifths; grades of BS.1116 are points.
             let share = if question == Question::Grade { i as f32 / 4.0 } else { (i as f32 + 0.5) / 5.0 };
-            let at = egui::pos2(rect.right(), rect.top() + share * rect.height());
+            let at = egui::pos2(rect.right() - theme::ROOM_GAP, rect.top() + share * rect.height());
             ui.painter().text(at, egui::Align2::RIGHT_CENTER, name, egui::FontId::proportional(theme::TEXT), color);
+        }
+        let ends: Vec<u32> = if question == Question::Grade { (1..=5).collect() } else { (0..=100).step_by(20).collect() };
+        for (i, number) in ends.iter().rev().enumerate() {
+            let at = egui::pos2(rect.right(), rect.top() + i as f32 / (ends.len() - 1) as f32 * rect.height());
+            ui.painter().text(at, egui::Align2::RIGHT_CENTER, number, egui::FontId::proportional(theme::SMALL_TEXT), color);
         }
     });
 }

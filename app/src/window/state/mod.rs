@@ -148,7 +148,7 @@ pub struct State {
     /// The encoding in preparation.
     pub encode: Option<EncodeDraft>,
     /// The listening test in preparation.
-    pub blind: Option<BlindDraft>,
+    pub blind: Option<Box<BlindDraft>>,
     /// The listening test that waits for a listener's name.
     pub visit: Option<(PathBuf, String)>,
     /// The listening room, while someone is in it: then nothing else is shown.

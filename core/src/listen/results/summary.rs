@@ -7,6 +7,9 @@ use super::{ListenerThreshold, Results};
 use crate::listen::plan::{Axis, Design, Loudness, Role, Stop};
 use crate::listen::statistics::{Interval, Threshold, Unit, Verdict};
 
+/// Listeners after screening (BS.1534-3).
+const SUFFICIENT: usize = 20;
+
 pub(super) fn summary(results: &Results) -> String {
     let mut text = heading(results);
     text.push_str(&sentences(&results.raw, results));
@@ -22,6 +25,10 @@ pub(super) fn summary(results: &Results) -> String {
             }
             Some(_) => text.push_str("Results after screening are the same.\n"),
             None => text.push_str("After screening nobody is left.\n"),
+        }
+        let n_left = results.listeners.len() - out.len();
+        if results.design == Design::Mushra && n_left < SUFFICIENT {
+            let _ = writeln!(text, "{n_left} listeners are left; BS.1534-3 finds {SUFFICIENT} often sufficient.");
         }
     }
     text.push_str(&logs(results));
@@ -97,11 +104,16 @@ fn abx(result: &super::AbxOutcome, n_conditions: usize) -> String {
     let counts = right_of(pooled.tally.n_right(), pooled.tally.n_trials(), pooled.interval);
     let mut text = format!("{verdict}: {counts}, {}{}.", p(pooled.p_value), holm(result.p_holm, n_conditions));
     if !result.heard {
-        let ruled_out = match pooled.rules_out_above {
-            Some(above) => format!("It rules out a listener who is right in {} or more (power .8)", percent(above)),
-            None => "It rules out nothing: so few trials find nobody with a power of .8".to_owned(),
+        let found = match pooled.found_with_power {
+            Some(p) => format!("so many trials find who is right in {} with a power of .8", percent(p)),
+            None => "so few trials find nobody with a power of .8".to_owned(),
         };
-        let _ = write!(text, " {ruled_out}; it does not show that the two are the same.");
+        let _ = write!(
+            text,
+            " The answers rule out a proportion above {} (one-sided {}); {found}. This does not show that the two are the same.",
+            percent(pooled.rules_out_above),
+            percent(1.0 - pooled.alpha)
+        );
     }
     text
 }
@@ -175,6 +187,10 @@ fn ratings(outcome: &RatingsOutcome, what: &str) -> String {
     for (n, comparisons) in [&outcome.against_reference, &outcome.pairs].into_iter().map(|all| (all.len(), all)) {
         for Named { name, result } in comparisons {
             let unit = if result.unit == Unit::Listeners { "listeners" } else { "items" };
+            if result.wilcoxon.n == 0 {
+                let _ = writeln!(text, "{name}: rated alike throughout; there is nothing to test.");
+                continue;
+            }
             let shown = if result.p_holm <= 0.05 { "" } else { "; no difference is shown" };
             let _ = writeln!(
                 text,
@@ -234,7 +250,9 @@ fn heard_from(listener: &ListenerThreshold, axis: &Axis, levels: &[f64]) -> Stri
 
 fn logs(results: &Results) -> String {
     let n_voided: u32 = results.listeners.iter().map(|listener| listener.n_voided).sum();
-    let mut text = format!("Plan {}; {} logs as they were written, {n_voided} trials voided", &results.plan[..16], results.listeners.len());
+    let logs =
+        if results.listeners.len() == 1 { "1 log as it was".to_owned() } else { format!("{} logs as they were", results.listeners.len()) };
+    let mut text = format!("Plan {}; {logs} written, {n_voided} trials voided", &results.plan[..16]);
     if results.n_unfinished > 0 {
         let _ = write!(text, "; {} not finished, not counted", results.n_unfinished);
     }

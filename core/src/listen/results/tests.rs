@@ -62,8 +62,8 @@ fn abx_tells_who_hears_from_who_guesses() {
             "\"a test\": ABX, 16 trials a condition and listener, one-sided exact binomial test at .05; 2 listeners, 4 items; loudness matched",
             "test 1: heard: ",
             "test 2: not shown to be heard: ",
-            "It rules out a listener who is right in ",
-            "it does not show that the two are the same.",
+            "The answers rule out a proportion above ",
+            "This does not show that the two are the same.",
             "2 logs as they were written, 0 trials voided.",
         ],
     );
@@ -188,6 +188,7 @@ fn mushra_is_screened_and_shown_beside() {
             "MUSHRA (BS.1534-3: hidden reference and anchors); 6 listeners, 5 items",
             "leaves out 1 of 6 listeners.\n  listener 5 rated the hidden reference below 90 on ",
             "After screening:\ntruth: rated 97.",
+            "5 listeners are left; BS.1534-3 finds 20 often sufficient.",
         ],
     );
     assert_eq!(results.csv().lines().count(), 1 + 6 * 5 * 5);
@@ -209,7 +210,12 @@ fn small_impairments_are_differences_and_guessers_are_screened() {
     assert!(screened.conditions.iter().all(|c| c.result.mean < -1.0 && c.result.mean > -1.5), "{screened:?}");
     says(
         &results.summary(),
-        &["double-blind triple stimulus", "leaves out 1 of 6 listeners.\n  listener 5 did not tell", "test 1 – truth: -1.2"],
+        &[
+            "double-blind triple stimulus",
+            "leaves out 1 of 6 listeners.\n  listener 5 did not tell",
+            "test 1 – truth: -1.0",
+            "After screening:\ntest 1: difference grade -1.",
+        ],
     );
 }
 

@@ -193,8 +193,10 @@ pub struct AbxResult {
     pub needed: Option<u32>,
     /// Whether it was heard: p ≤ alpha. Not heard is not "the same".
     pub heard: bool,
-    /// A listener at or above this true proportion would have been found with a chance of 80 %: all that "not heard" rules out.
-    pub rules_out_above: Option<f64>,
+    /// True proportions above this one are ruled out by these answers: the one-sided upper limit (Clopper-Pearson) at `1 − alpha`.
+    pub rules_out_above: f64,
+    /// A listener at this true proportion would have been found with a chance of 80 %: what so many trials can show, whatever was answered.
+    pub found_with_power: Option<f64>,
 }
 
 /// The result of `tally` at level `alpha`. Errors where `alpha` is not between 0 and 1.
@@ -208,7 +210,9 @@ pub fn abx(tally: Tally, alpha: f64) -> Result<AbxResult, StatisticsError> {
         alpha,
         needed: test.critical_count(tally.n_trials),
         heard: test.is_shown(tally),
-        rules_out_above: test.ruled_out(tally.n_trials, FOUND)?,
+        // The upper end of a two-sided interval with twice the error.
+        rules_out_above: tally.clopper_pearson((1.0 - 2.0 * alpha).max(f64::EPSILON))?.high,
+        found_with_power: test.ruled_out(tally.n_trials, FOUND)?,
     })
 }
 
@@ -372,10 +376,14 @@ mod tests {
     #[test]
     fn a_result_says_what_was_needed_and_what_is_ruled_out() {
         let result = abx(tally(11, 16), 0.05).unwrap();
-        assert_eq!((result.needed, result.heard, result.rules_out_above.map(|p| (100.0 * p).round())), (Some(12), false, Some(80.0)));
+        assert_eq!((result.needed, result.heard, result.found_with_power.map(|p| (100.0 * p).round())), (Some(12), false, Some(80.0)));
+        // At the limit, so few right answers come with a probability of alpha: 11 of 16 do not rule out .8, and 8 of 16 rule out .75.
+        near(at_most(11, 16, result.rules_out_above), 0.05, "upper limit");
+        assert!(result.rules_out_above > 0.8);
+        assert!(abx(tally(8, 16), 0.05).unwrap().rules_out_above < 0.73);
         assert!(abx(tally(12, 16), 0.05).unwrap().heard);
         let hopeless = abx(tally(4, 4), 0.05).unwrap();
-        assert_eq!((hopeless.needed, hopeless.heard, hopeless.rules_out_above), (None, false, None));
+        assert_eq!((hopeless.needed, hopeless.heard, hopeless.found_with_power), (None, false, None));
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub struct Experiment {
     pub kind: Kind,
     /// In the order of the file.
     pub pages: Vec<ExperimentPage>,
+    /// Pages before those that do not count, as this program writes them; 0 in a file of another origin.
+    pub n_training: u32,
     /// What this program does otherwise, a sentence each.
     pub notes: Vec<String>,
 }
@@ -107,7 +109,7 @@ pub(super) fn experiment(text: &str) -> Result<Experiment, String> {
         notes.push("an undecided answer was allowed; here one of the two is to be chosen".to_owned());
     }
     notes.push("trials come in an order of their own for every listener, whether or not the file asks for it".to_owned());
-    Ok(Experiment { name, id, kind, pages, notes })
+    Ok(Experiment { name, id, kind, pages, n_training: found.n_training, notes })
 }
 
 /// Pages of nested groups, one after the other.
@@ -115,6 +117,7 @@ pub(super) fn experiment(text: &str) -> Result<Experiment, String> {
 struct Found {
     pages: Vec<(Kind, ExperimentPage)>,
     left_out: BTreeMap<String, u32>,
+    n_training: u32,
     unforced: bool,
 }
 
@@ -139,6 +142,10 @@ impl Found {
             *self.left_out.entry(kind).or_default() += 1;
             return Ok(());
         };
+        if id.as_ref().is_some_and(|id| id.starts_with(TRAINING)) {
+            self.n_training += 1;
+            return Ok(());
+        }
         let file = |value: &Value| plain(value).map(PathBuf::from);
         let reference = page.get("reference").and_then(file).ok_or_else(|| format!("{} has no reference", named()))?;
         let stimuli = page.get("stimuli").and_then(Value::as_object).ok_or_else(|| format!("{} has no stimuli", named()))?;
@@ -196,7 +203,8 @@ impl Experiment {
         let first = &self.pages[0];
         let condition = |name: &str, role| Condition::new(name, "", role);
         let mut conditions = vec![condition("reference", Role::Reference)];
-        conditions.extend(first.stimuli.iter().map(|(name, _)| condition(name, Role::Tested)));
+        let role = |name: &str| if Anchor::ALL.iter().any(|anchor| anchor.name() == name) { Role::Anchor } else { Role::Tested };
+        conditions.extend(first.stimuli.iter().map(|(name, _)| condition(name, role(name))));
         conditions.extend(first.anchors.iter().map(|anchor| condition(anchor.name(), Role::Anchor)));
         let items = self.pages.iter().map(|page| item(page, first, root)).collect::<Result<Vec<_>, _>>()?;
         let n_pages = items.len() as u32;
@@ -207,7 +215,10 @@ impl Experiment {
             Kind::PairedComparison => Design::Abx { stop: Stop::Fixed { n_trials }, alpha: ALPHA },
         };
         let title = if self.name.is_empty() { self.id.clone() } else { self.name.clone() };
-        let settings = Settings { loudness: Loudness::Unmatched, ..Settings::default() };
+        let mut settings = Settings { loudness: Loudness::Unmatched, ..Settings::default() };
+        if self.n_training > 0 {
+            settings.n_training = self.n_training;
+        }
         let provenance = BTreeMap::from([("webmushra".to_owned(), self.id.clone())]);
         Ok(Draft { title, design, conditions, axis: None, items, recipe: None, seed, settings, provenance })
     }

@@ -123,8 +123,8 @@ fn a_plan_comes_back_from_its_experiment() {
         let out = folder.path().join(format!("{} for webMUSHRA", kind.name()));
         let read = read_experiment(&export_experiment(&test, &out).unwrap()).unwrap();
         assert_eq!((read.kind, read.name.as_str()), (kind, "a test"));
-        let (training, scored): (Vec<_>, Vec<_>) = read.pages.iter().partition(|page| page.id.starts_with("training-"));
-        assert_eq!((training.len(), scored.len()), (3, 2 * n_rounds));
+        let scored = &read.pages;
+        assert_eq!((read.n_training, scored.len()), (3, 2 * n_rounds));
         assert_eq!((scored[0].id.as_str(), scored[1].id.as_str()), ("item 0", "item 1"));
         let names: Vec<&str> = scored[0].stimuli.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["test 1", "3.5 kHz"]);

@@ -1,0 +1,135 @@
+//! Rollouts on the GPU (here the software adapter) against those on the CPU: every family, rule, schedule and setting.
+
+use std::sync::{Arc, Mutex};
+
+use burn::tensor::Device;
+use driftscope_core::context::{Corpus, Pairs, Slice};
+use driftscope_core::diagnose::toy::{Toy, toy_corpus};
+use driftscope_core::engine::compute::Gpu;
+use driftscope_core::job::{JobCtx, Progress};
+use driftscope_core::predict::{Baselines, MagnitudeRule, Predictor, PredictorConfig, PredictorKind, fit_predictor};
+use driftscope_core::rollout::{Nudge, Rollout, RolloutConfig, Schedule, Segment, StepAction, rollout};
+
+use crate::{shaders, shared};
+
+const STEPS: usize = 16;
+
+fn cpu() -> JobCtx {
+    JobCtx::quiet(Device::flex(), 11)
+}
+
+fn gpu() -> JobCtx {
+    let (device, queue) = shaders::gpu();
+    JobCtx { gpu: Some(Gpu::new(device.clone(), queue.clone())), ..cpu() }
+}
+
+fn corpus(dim: usize) -> Corpus {
+    toy_corpus(Toy::StableAr1 { a: 0.9 }, 6, 80, dim, 5)
+}
+
+/// A, B, C, D, painted ones and one that is pushed by hand.
+fn schedules(dim: usize) -> Vec<Schedule> {
+    use StepAction::{Freeze, Noise, Own, Truth};
+    let mut schedules = Schedule::standard(STEPS);
+    let painted = [Own, Noise, Noise, Own, Freeze, Own, Truth, Noise].repeat(STEPS / 8);
+    schedules.push(Schedule::of("painted", painted));
+    schedules.push(Schedule::of("late", [vec![Own; STEPS - 1], vec![Freeze]].concat()));
+    let push = |step: usize, by: f32| Nudge { step, by: (0..dim).map(|d| by * (d as f32).sin()).collect() };
+    schedules.push(Schedule { nudges: vec![push(3, 0.5), push(STEPS, 2.0)], ..Schedule::one_shot(STEPS) });
+    schedules
+}
+
+fn run(ctx: &JobCtx, corpus: &Corpus, predictor: &Predictor, config: &RolloutConfig) -> Vec<Rollout> {
+    let info = &predictor.info;
+    let segments = [(1, 13), (3, 40), (5, 64)].map(|(utterance, t0)| Segment { utterance, t0 });
+    let baselines = Baselines::fit(&Pairs::cut(corpus, &[0, 2, 4], info.window, info.horizon, Slice::All));
+    rollout(ctx, corpus, predictor, &baselines, &segments, &schedules(corpus.dim), config).unwrap()
+}
+
+/// Largest difference, relative where numbers are above 1.
+fn apart(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let differences = a.iter().zip(b).map(|(a, b)| if a.to_bits() == b.to_bits() { 0.0 } else { (a - b).abs() / b.abs().max(1.0) });
+    differences.fold(0.0, |largest: f32, x| if x > largest || x.is_nan() { x } else { largest })
+}
+
+#[track_caller]
+fn assert_same(what: &str, live: &[Rollout], reference: &[Rollout]) {
+    assert_eq!(live.len(), reference.len());
+    for (live, reference) in live.iter().zip(reference) {
+        let columns = |r: &Rollout| {
+            let likelihoods = [&r.nll, &r.nll_factored, &r.nll_baseline, &r.nll_baseline_factored];
+            let others = [&r.cos, &r.mag_ratio, &r.advance_ratio, &r.state_err_before, &r.state_err_after];
+            [likelihoods.map(Vec::as_slice).concat(), others.map(Vec::as_slice).concat(), r.states.clone()]
+        };
+        for (column, (got, want)) in
+            ["likelihoods", "ratios and errors", "states"].iter().zip(columns(live).iter().zip(&columns(reference)))
+        {
+            let apart = apart(got, want);
+            assert!(apart < 1e-4, "{what}, {}: {column} differ by {apart}", live.schedule.name);
+        }
+        assert_eq!((&live.schedule, &live.segments), (&reference.schedule, &reference.segments));
+    }
+}
+
+fn assert_equal_paths(corpus: &Corpus, predictor: &Predictor) {
+    for rule in [MagnitudeRule::Mean, MagnitudeRule::Median, MagnitudeRule::Mode, MagnitudeRule::Sample] {
+        let plain = RolloutConfig { n_steps: STEPS, rule, ..RolloutConfig::default() };
+        let busy = RolloutConfig { alpha: 0.8, reanchor_every: Some(5), temperature: 0.6, noise_sigma: 0.3, ..plain.clone() };
+        for config in [plain, busy] {
+            let what = format!("{} at horizon {}, {config:?}", predictor.info.kind, predictor.info.horizon);
+            assert_same(&what, &run(&gpu(), corpus, predictor, &config), &run(&cpu(), corpus, predictor, &config));
+        }
+    }
+}
+
+fn fitted(corpus: &Corpus, kind: PredictorKind, horizon: usize) -> Predictor {
+    let config = PredictorConfig {
+        kind,
+        horizon,
+        window: 3,
+        n_components: 3,
+        hidden_dim: 40,
+        max_steps: 60,
+        batch: 32,
+        ..PredictorConfig::default()
+    };
+    fit_predictor(&cpu(), corpus, &config, None).unwrap()
+}
+
+#[test]
+fn our_predictors_roll_on_the_gpu_as_on_the_cpu() {
+    let corpus = corpus(12);
+    for (kind, horizon) in [(PredictorKind::Mdn, 1), (PredictorKind::Mdn, 4), (PredictorKind::Vmf, 1), (PredictorKind::Linear, 2)] {
+        assert_equal_paths(&corpus, &fitted(&corpus, kind, horizon));
+    }
+}
+
+#[test]
+fn the_peers_predictors_roll_on_the_gpu_as_on_the_cpu() {
+    let corpus = corpus(64);
+    for name in ["mdn_k1", "mdn_k4", "vmf_k1"] {
+        let Some(path) = shared::path(&format!("fixtures/peer/checkpoints/{name}_final.safetensors")) else { return };
+        assert_equal_paths(&corpus, &Predictor::load(&path, &Device::flex()).unwrap());
+    }
+}
+
+#[test]
+fn a_rollout_goes_on_where_its_gpu_is_lost_and_says_so() {
+    let corpus = corpus(12);
+    let predictor = fitted(&corpus, PredictorKind::Vmf, 1);
+    let config = RolloutConfig { rule: MagnitudeRule::Sample, ..RolloutConfig::default() };
+    let reference = run(&cpu(), &corpus, &predictor, &config);
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12));
+    let (device, queue) = pollster::block_on(adapters[0].request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+    let notes: Arc<Mutex<Vec<String>>> = Arc::default();
+    let sink = Arc::clone(&notes);
+    let progress = Progress::new(move |event| sink.lock().unwrap().push(event.note));
+    let ctx = JobCtx { gpu: Some(Gpu::new(device.clone(), queue)), progress, ..cpu() };
+    assert_same("before", &run(&ctx, &corpus, &predictor, &config), &reference);
+    assert!(notes.lock().unwrap().iter().all(String::is_empty));
+    device.destroy();
+    assert_same("after", &run(&ctx, &corpus, &predictor, &config), &reference);
+    assert!(notes.lock().unwrap().iter().any(|note| note.contains("the CPU computes instead")));
+}
