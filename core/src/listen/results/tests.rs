@@ -5,11 +5,12 @@ use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use rayon::prelude::*;
 
 use super::*;
 use crate::listen::fixture::{WRITING, golden_ear, listen, plan, test};
 use crate::listen::plan::{Method, Role, Stop};
-use crate::listen::statistics::{self, Psychometric, Tally, Threshold, Verdict};
+use crate::listen::statistics::{self, Posterior, Psychometric, Tally, Threshold, Verdict};
 use crate::listen::trial::{Answer, Question, Trial};
 use crate::listen::{Order, Session};
 
@@ -102,6 +103,46 @@ fn guessing_by_any_pattern_is_found_at_the_level_only() {
         // 38.4 of a thousand by the binomial distribution, give or take 6.1; 66 if places were balanced and answers too.
         assert!((18..60).contains(&n_found), "{n_found} of 1000");
     }
+}
+
+/// From the plan through order, hidden places and practice to the interval: it must hold the listener's true threshold as often as it says.
+#[test]
+fn thresholds_of_a_thousand_listeners_lie_in_their_intervals() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut roles = vec![Role::Tested; 10];
+    roles[0] = Role::Reference;
+    let design = Design::Threshold { method: Method::Bayesian, n_trials: 30 };
+    let test = test(folder.path(), &plan(design, &roles, 4));
+    let levels: Vec<f64> = test.plan().conditions.iter().filter_map(|c| c.level).collect();
+    let holds = |seed: u64| {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let listener =
+            Psychometric { threshold: rng.random_range(2.0..6.5), slope: rng.random_range(0.9..4.4), lapse: rng.random_range(0.0..0.05) };
+        let mut order = Order::new(&test, &format!("listener {seed}"));
+        let mut history = Vec::new();
+        while let Some(trial) = order.trial().cloned() {
+            // Conditions are the reference, then the levels.
+            let level_idx = trial.tested(test.plan()).unwrap() - 1;
+            let is_right = trial.training || rng.random::<f64>() < listener.p_right(level_idx as f64);
+            let right = trial.right_slot().unwrap();
+            let answer = Answer::Slot(if is_right { right } else { 3 - right });
+            if !trial.training {
+                history.push((level_idx, trial.is_right(&answer).unwrap()));
+            }
+            order.answered(&answer);
+        }
+        assert_eq!(history.len(), 30);
+        let posterior = Posterior::of(&levels, &history).unwrap();
+        let truth = posterior.axis().level(listener.position_at(0.75)).unwrap();
+        let (from, to) = match posterior.threshold(0.75, 0.95).unwrap() {
+            Threshold::Within { from, to, .. } => (from, to),
+            Threshold::Below { to } => (None, to),
+            Threshold::Above { from } => (from, None),
+        };
+        from.is_none_or(|from| from <= truth) && to.is_none_or(|to| truth <= to)
+    };
+    let n_held = (0..1000).into_par_iter().filter(|seed| holds(*seed)).count();
+    assert!((930..=995).contains(&n_held), "{n_held} of 1000");
 }
 
 #[test]
