@@ -180,6 +180,9 @@ fn advise(plan: &Plan, advice: &mut Vec<String>) {
             advice.push(format!("BS.1534-3 has 1.5 items a system and 5 at least: {wanted}, not {n_items}"));
         }
     }
+    if n_items == 1 {
+        advice.push("there is one item: what is heard of it says nothing of others".to_owned());
+    }
     let longest = durations_sec(plan).fold(0.0, f64::max);
     if longest > 12.0 {
         advice.push(format!("the longest sound has {longest:.1} s; some 10 s and at most 12 s can be compared from memory (BS.1534-3)"));

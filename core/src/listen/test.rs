@@ -83,7 +83,13 @@ impl Test {
     /// Opens a test by its folder or its `plan.json`.
     pub fn open(path: &Path) -> Result<Self, PlanError> {
         let path = if path.is_dir() { path.join("plan.json") } else { path.to_owned() };
-        let bytes = fs::read(&path).map_err(|source| PlanError::Io { path: path.clone(), source })?;
+        let bytes = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => {
+                let reason = "there is no such file; name a test's folder, or its plan.json".to_owned();
+                PlanError::NotAPlan { path: path.clone(), reason }
+            }
+            _ => PlanError::Io { path: path.clone(), source },
+        })?;
         let plan: Plan = serde_json::from_slice(&bytes).map_err(|e| PlanError::NotAPlan { path: path.clone(), reason: e.to_string() })?;
         refuse_unsound(&plan, &path)?;
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
