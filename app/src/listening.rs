@@ -234,7 +234,7 @@ pub struct Heard {
     pub gain_db: f64,
     /// Seconds.
     pub duration_sec: f64,
-    /// BLAKE3 of its samples, where it was made for the trial.
+    /// BLAKE3 of its samples and the gain, where it was made for the trial.
     pub rendered: Option<String>,
 }
 
@@ -287,7 +287,8 @@ fn fetch(test: &Test, render: Option<&mut Render>, wanted: &Wanted) -> anyhow::R
                 samples: playback::at_rate(clip, wanted.rate_hz)?,
                 gain_db,
                 duration_sec: clip.duration_sec(),
-                rendered: Some(blake3::hash(bytemuck::cast_slice(&clip.samples)).to_hex().to_string()),
+                // The gain goes into the log with it, as it stands in the plan of other tests.
+                rendered: Some(format!("{} at {gain_db:.2} dB", blake3::hash(bytemuck::cast_slice(&clip.samples)).to_hex())),
             })
         })
         .collect()

@@ -327,8 +327,8 @@ impl Booth {
         player.load(sounds.slots.iter().map(|slot| Arc::clone(&slot.samples)).collect());
         for (index, slot) in sounds.slots.iter().enumerate() {
             player.set_gain_db(index, slot.gain_db);
-            if let Some(hash) = &slot.rendered {
-                self.session.rendered(index, hash, slot.duration_sec);
+            if let Some(sound) = &slot.rendered {
+                self.session.rendered(index, sound, slot.duration_sec);
             }
         }
         player.set_loop_sec(Some(0.0..player.length_sec()));

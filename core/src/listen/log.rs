@@ -102,7 +102,7 @@ pub enum Event {
         trial: Trial,
         /// How long each slot sounded, seconds.
         heard_sec: Vec<f64>,
-        /// For each slot, the BLAKE3 of a sound that was rendered for it; absent where the plan has all.
+        /// For each slot, the BLAKE3 of a sound that was rendered for it and the gain it was played at; absent where the plan has all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rendered: Option<Vec<Option<String>>>,
         /// How often the output ran dry, where such a trial could not be voided; it does not count then.

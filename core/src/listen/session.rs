@@ -93,7 +93,7 @@ pub struct Feedback {
 /// A sound that was made for this trial.
 #[derive(Clone, Debug, PartialEq)]
 struct Rendered {
-    hash: String,
+    sound: String,
     duration_sec: f64,
 }
 
@@ -194,10 +194,11 @@ impl Session {
         }
     }
 
-    /// What was rendered for a slot that the plan has no sound for: BLAKE3 of its samples, and its length.
-    pub fn rendered(&mut self, slot: usize, hash: &str, duration_sec: f64) {
+    /// What was rendered for a slot that the plan has no sound for: BLAKE3 of its samples with the gain it is played at (`"… at -2.10 dB"`),
+    /// and its length.
+    pub fn rendered(&mut self, slot: usize, sound: &str, duration_sec: f64) {
         if let Some(rendered) = self.rendered.get_mut(slot) {
-            *rendered = Some(Rendered { hash: hash.to_owned(), duration_sec });
+            *rendered = Some(Rendered { sound: sound.to_owned(), duration_sec });
         }
     }
 
@@ -231,11 +232,11 @@ impl Session {
         trial.accepts(&answer).map_err(|why| SessionError::Answer { number: trial.number, why })?;
         let answer = rounded(answer);
         let is_rendered = self.rendered.iter().any(Option::is_some);
-        let hashes = || self.rendered.iter().map(|r| r.as_ref().map(|r| r.hash.clone())).collect();
+        let sounds = || self.rendered.iter().map(|r| r.as_ref().map(|r| r.sound.clone())).collect();
         let event = Event::Answer {
             trial: trial.clone(),
             heard_sec: self.heard_sec.iter().map(|&sec| round(sec, 1e3)).collect(),
-            rendered: is_rendered.then(hashes),
+            rendered: is_rendered.then(sounds),
             n_underruns: 0,
             answer: answer.clone(),
         };
