@@ -44,7 +44,13 @@ fn threshold_panels(plan: &Plan, found: &ThresholdOutcome) -> Vec<Panel> {
         x_label: axis.clone(),
         y_label: "right answers".to_owned(),
         x_range: Some(range),
-        guides: vec![guide("Guessing", LIGHT_GRAY, Stroke::Dotted, 0.5), guide("Threshold", GRAY, Stroke::ShortDashed, 0.75)],
+        // Few answers at a level may all be wrong: the whole scale is shown, since axes are fitted to curves and not to marks.
+        guides: vec![
+            guide("Ends of the scale", LIGHT_GRAY, Stroke::Solid, 0.0),
+            guide("Guessing", LIGHT_GRAY, Stroke::Dotted, 0.5),
+            guide("Threshold", GRAY, Stroke::ShortDashed, 0.75),
+            guide("Ends of the scale", LIGHT_GRAY, Stroke::Solid, 1.0),
+        ],
         ..Panel::default()
     };
     if found.pooled.is_some() {
