@@ -131,3 +131,8 @@ pub(crate) fn data_folder() -> PathBuf {
     }
     directories::ProjectDirs::from("", "", "driftscope").map_or_else(PathBuf::new, |dirs| dirs.data_dir().to_owned())
 }
+
+/// What was measured on this machine's devices.
+pub(crate) fn measurements() -> PathBuf {
+    data_folder().join("measured")
+}

@@ -6,8 +6,9 @@ use burn::tensor::Device;
 use driftscope_core::context::{Corpus, Pairs, Slice};
 use driftscope_core::diagnose::toy::{Toy, toy_corpus};
 use driftscope_core::engine::compute::Gpu;
-use driftscope_core::job::{JobCtx, Progress};
-use driftscope_core::predict::{Baselines, MagnitudeRule, Predictor, PredictorConfig, PredictorKind, fit_predictor};
+use driftscope_core::engine::{DeviceChoice, Health, OpenDevice};
+use driftscope_core::job::{Cancel, JobCtx, Progress};
+use driftscope_core::predict::{Baselines, CheckpointError, MagnitudeRule, Predictor, PredictorConfig, PredictorKind, fit_predictor};
 use driftscope_core::rollout::{Nudge, Rollout, RolloutConfig, Schedule, Segment, StepAction, rollout};
 
 use crate::{shaders, shared};
@@ -114,22 +115,116 @@ fn the_peers_predictors_roll_on_the_gpu_as_on_the_cpu() {
     }
 }
 
+/// A device of its own, to lose.
+pub(crate) fn device_to_lose() -> (wgpu::Instance, wgpu::Adapter, wgpu::Device, wgpu::Queue) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12));
+    let adapter = adapters.into_iter().next().unwrap();
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: adapter
+            .features()
+            .difference(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask()),
+        required_limits: adapter.limits(),
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    (instance, adapter, device, queue)
+}
+
+/// What a job says while it runs.
+fn notes() -> (Arc<Mutex<Vec<String>>>, Progress) {
+    let notes: Arc<Mutex<Vec<String>>> = Arc::default();
+    let sink = Arc::clone(&notes);
+    (notes, Progress::new(move |event| sink.lock().unwrap().push(event.note)))
+}
+
 #[test]
 fn a_rollout_goes_on_where_its_gpu_is_lost_and_says_so() {
     let corpus = corpus(12);
     let predictor = fitted(&corpus, PredictorKind::Vmf, 1);
     let config = RolloutConfig { rule: MagnitudeRule::Sample, ..RolloutConfig::default() };
     let reference = run(&cpu(), &corpus, &predictor, &config);
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12));
-    let (device, queue) = pollster::block_on(adapters[0].request_device(&wgpu::DeviceDescriptor::default())).unwrap();
-    let notes: Arc<Mutex<Vec<String>>> = Arc::default();
-    let sink = Arc::clone(&notes);
-    let progress = Progress::new(move |event| sink.lock().unwrap().push(event.note));
+    let (_, _, device, queue) = device_to_lose();
+    let (notes, progress) = notes();
     let ctx = JobCtx { gpu: Some(Gpu::new(device.clone(), queue)), progress, ..cpu() };
     assert_same("before", &run(&ctx, &corpus, &predictor, &config), &reference);
-    assert!(notes.lock().unwrap().iter().all(String::is_empty));
+    assert!(notes.lock().unwrap().iter().all(String::is_empty) && ctx.health.lost().is_none());
     device.destroy();
-    assert_same("after", &run(&ctx, &corpus, &predictor, &config), &reference);
+    assert_eq!(run(&ctx, &corpus, &predictor, &config)[0].states, reference[0].states, "what goes on is the CPU's own path");
     assert!(notes.lock().unwrap().iter().any(|note| note.contains("the CPU computes instead")));
+    let lost = ctx.health.lost().map(str::to_owned);
+    assert!(lost.is_some() && ctx.answering_gpu().is_none());
+    notes.lock().unwrap().clear();
+    run(&ctx, &corpus, &predictor, &config);
+    assert!(notes.lock().unwrap().iter().all(String::is_empty), "it is said once");
+    assert_eq!(ctx.health.lost().map(str::to_owned), lost);
+}
+
+#[test]
+fn a_fit_on_the_gpu_learns_what_one_on_the_cpu_learns() {
+    let (instance, adapter, device, queue) = device_to_lose();
+    let backend = adapter.get_info().backend;
+    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device, queue, backend };
+    let on_gpu = JobCtx { device: Device::wgpu_options().setup(setup).init().unwrap(), ..cpu() };
+    let corpus = corpus(4);
+    for kind in [PredictorKind::Mdn, PredictorKind::Vmf] {
+        let config =
+            PredictorConfig { kind, window: 2, n_components: 2, hidden_dim: 8, max_steps: 30, batch: 8, ..PredictorConfig::default() };
+        let means = |ctx: &JobCtx| {
+            let predictor = fit_predictor(ctx, &corpus, &config, None).unwrap();
+            // Also a rollout through burn on that device, and on the CPU with the copy that is kept there.
+            [ctx, &ctx.on_cpu()].map(|ctx| run(ctx, &corpus, &predictor, &RolloutConfig::default()))
+        };
+        let ([on_gpu, beside_it], [reference, _]) = (means(&on_gpu), means(&cpu()));
+        assert_same("through burn", &on_gpu, &beside_it);
+        for (got, want) in on_gpu.iter().zip(&reference) {
+            let apart = apart(&got.cos, &want.cos);
+            assert!(apart < 2e-3, "{kind:?}, {}: thirty steps of training part them by {apart}", got.schedule.name);
+        }
+    }
+}
+
+#[test]
+fn a_fit_goes_on_from_its_last_checkpoint_where_its_device_is_lost() {
+    let (instance, adapter, device, queue) = device_to_lose();
+    let backend = adapter.get_info().backend;
+    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device: device.clone(), queue, backend };
+    let folder = tempfile::tempdir().unwrap();
+    let opened = OpenDevice {
+        choice: DeviceChoice::Gpu,
+        device: Device::wgpu_options().setup(setup).init().unwrap(),
+        gpu: None,
+        health: Health::default(),
+        description: "to be lost".into(),
+        notice: None,
+    };
+    let opened = opened.measuring_into(&folder.path().join("measured"));
+    let corpus = corpus(4);
+    let config = PredictorConfig { window: 2, n_components: 2, hidden_dim: 8, max_steps: 65, batch: 8, ..PredictorConfig::default() };
+    let state = folder.path().join("mdn.state");
+    let fit = |does: &'static (dyn Fn(&wgpu::Device, &Cancel) + Sync), at: u64| {
+        let events: Arc<Mutex<Vec<(u64, String)>>> = Arc::default();
+        let (sink, device, cancel) = (Arc::clone(&events), device.clone(), Cancel::default());
+        let stop = cancel.clone();
+        let progress = Progress::new(move |event| {
+            sink.lock().unwrap().push((event.done, event.note));
+            if event.done == at {
+                does(&device, &stop);
+            }
+        });
+        let ctx = JobCtx { progress, cancel, ..JobCtx::on(&opened, 11) };
+        let fitted = fit_predictor(&ctx, &corpus, &config, Some(&state));
+        let events = std::mem::take(&mut *events.lock().unwrap());
+        (fitted, events)
+    };
+    let (stopped, _) = fit(&|_, stop| stop.cancel(), 21);
+    assert!(matches!(stopped, Err(CheckpointError::Cancelled(_))) && state.exists());
+    let (fitted, events) = fit(&|device, _| device.destroy(), 41);
+    assert!(fitted.is_ok() && opened.health.lost().is_some());
+    let lost = events.iter().position(|(_, note)| note.contains("the CPU computes instead")).unwrap();
+    let steps: Vec<u64> = events[lost + 1..].iter().map(|(done, _)| *done).collect();
+    assert_eq!(steps, [41, 61, 65], "it went on from step 21, not from the start: {events:?}");
+    // What is fitted next does not ask for the device any more.
+    let (again, events) = fit(&|_, _| {}, 0);
+    assert!(again.is_ok() && events.iter().all(|(_, note)| note.contains("loss")), "{events:?}");
 }

@@ -12,6 +12,7 @@ use driftscope::window::worker::Loader;
 use driftscope::window::{App, WindowOptions};
 use driftscope_core::audio::AudioClip;
 use driftscope_core::battery::{Axis, BatteryConfig, Bench, Rendition};
+use driftscope_core::engine::compute::Gpu;
 use driftscope_core::engine::{Device, DeviceChoice, open_device};
 use driftscope_core::figure;
 use driftscope_core::job::JobCtx;
@@ -25,9 +26,12 @@ use egui_kittest::kittest::Queryable;
 
 /// The window on the demo, with its files in `folder`.
 fn open(folder: &Path) -> Harness<'static, App> {
+    open_on(JobCtx::quiet(open_device(DeviceChoice::Cpu).unwrap().device, 42), folder)
+}
+
+fn open_on(ctx: JobCtx, folder: &Path) -> Harness<'static, App> {
     let (memory, figures) = (folder.join("sessions"), folder.join("figures"));
     let mut harness = Harness::builder().with_size([1280.0, 800.0]).build_eframe(move |cc| {
-        let ctx = JobCtx::quiet(open_device(DeviceChoice::Cpu).unwrap().device, 42);
         let loader: Loader = Box::new(|job| driftscope::demo::material(&job.device));
         let options =
             WindowOptions { device: DeviceChoice::Cpu, seed: 42, loader, project: None, memory: Some(memory), registry: None, figures };
@@ -59,6 +63,25 @@ fn press(harness: &mut Harness<'static, App>, keys: &[(Modifiers, Key)]) {
 }
 
 const N: Modifiers = Modifiers::NONE;
+
+#[test]
+fn a_graphics_device_that_is_lost_is_said_once_and_the_window_goes_on() {
+    let (_, _, device, queue) = crate::live::device_to_lose();
+    let cpu = JobCtx::quiet(open_device(DeviceChoice::Cpu).unwrap().device, 42);
+    let folder = tempfile::tempdir().unwrap();
+    let mut harness = open_on(JobCtx { gpu: Some(Gpu::new(device.clone(), queue)), ..cpu }, folder.path());
+    let rolled = |app: &App| app.state.rolled.clone().unwrap();
+    assert!(rolled(harness.state()).live.on_gpu && harness.state().state.notice.is_none());
+    device.destroy();
+    let before = rolled(harness.state());
+    press(&mut harness, &[(N, Key::Comma)]);
+    until(&mut harness, "curves from the CPU", |app| app.state.is_current() && app.state.rolled.as_ref().is_some_and(|r| !r.live.on_gpu));
+    assert_eq!(rolled(harness.state()).live.segments[0].t0 + 1, before.live.segments[0].t0);
+    harness.run_steps(2);
+    let Some(Notice::Problem(sentence)) = harness.state().state.notice.clone() else { panic!("nothing is said") };
+    assert!(sentence.starts_with("The graphics device gave up (") && sentence.ends_with("the CPU computes instead."), "{sentence}");
+    harness.get_by_label_contains("lost:");
+}
 
 #[test]
 fn from_the_first_start_to_the_next_one_by_keyboard() {

@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use driftscope_core::codec::CodecKind;
+use driftscope_core::engine::compute::{Pace, crossover};
 use driftscope_core::engine::{Device, DeviceChoice, adapters, open_device};
 use driftscope_core::job::JobCtx;
-use driftscope_core::rollout::live_milliseconds;
+use driftscope_core::predict::{Predictor, family};
+use driftscope_core::rollout::paces;
 use driftscope_core::run::Environment;
 use serde_json::json;
 
@@ -17,6 +19,9 @@ use crate::{demo, weights};
 /// Say which adapters, audio outputs, codecs and displays there are, what is missing and how to get it
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(super) struct Args {
+    /// Checkpoints whose rollouts are timed, instead of the demo's
+    #[arg(long, value_name = "CKPT")]
+    predictor: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) json: JsonArg,
 }
@@ -29,7 +34,7 @@ struct Missing {
     how_to_get: String,
 }
 
-pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
+pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let device = session.device().map(|d| d.description.clone());
     let device = device.unwrap_or_else(|error| format!("none: {error}"));
     let environment = Environment::current(&device);
@@ -38,7 +43,7 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     let codecs: Vec<(CodecKind, Option<PathBuf>)> = CodecKind::ALL.into_iter().map(|codec| (codec, weights::found(codec))).collect();
     let display = display();
     let distribution = distribution(&std::fs::read_to_string("/etc/os-release").unwrap_or_default());
-    let paths = rollout_paths(session, !adapters.is_empty());
+    let paths = rollout_paths(args, session, !adapters.is_empty())?;
     let missing = missing(&distribution, adapters.is_empty(), outputs.is_empty(), display.is_none());
 
     let mut text = String::new();
@@ -47,7 +52,7 @@ pub(super) fn run(_args: &Args, session: &Session) -> anyhow::Result<Report> {
     list(&mut text, "adapters", &adapters);
     list(&mut text, "audio out", &outputs);
     list(&mut text, "codecs", &codecs.iter().map(|(codec, path)| codec_line(*codec, path.as_deref())).collect::<Vec<_>>());
-    let paced: Vec<String> = paths.iter().map(RolloutPath::to_string).collect();
+    let paced: Vec<String> = paths.iter().flat_map(RolloutPaths::lines).collect();
     list(&mut text, "rollouts", &paced);
     let _ = writeln!(text, "display    {}", display.as_deref().unwrap_or("none"));
     let _ = writeln!(text, "runs       {}", session.registry.folder().display());
@@ -82,39 +87,63 @@ fn list(text: &mut String, title: &str, items: &[String]) {
     }
 }
 
-/// A way to compute rollouts.
+/// How rollouts are computed with one predictor.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-struct RolloutPath {
-    device: String,
-    /// What a live rollout of the demo takes; `None` where it fails.
-    milliseconds: Option<f64>,
-    /// Whether rollouts are computed so.
-    used: bool,
+struct RolloutPaths {
+    predictor: String,
+    adapter: String,
+    /// Microseconds a step, by number of rows.
+    paces: Vec<Pace>,
+    /// From how many rows on the GPU computes; `None` for never.
+    gpu_from_rows: Option<usize>,
 }
 
-impl std::fmt::Display for RolloutPath {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let pace = self.milliseconds.map_or_else(|| "fails".to_owned(), |ms| format!("{ms:.1} ms for 16 steps of 5 modes from one start"));
-        write!(f, "{}: {pace}{}", self.device, if self.used { " (used)" } else { "" })
+impl RolloutPaths {
+    fn lines(&self) -> Vec<String> {
+        let who = match self.gpu_from_rows {
+            None => "the CPU computes them".to_owned(),
+            Some(0) => format!("{} computes them", self.adapter),
+            Some(rows) => format!("{} computes them from {rows} rows on", self.adapter),
+        };
+        let pace = |p: &Pace| format!("{} rows: {} a step on the CPU, {} on {}", p.n_rows, us(p.cpu_us), us(p.gpu_us), self.adapter);
+        std::iter::once(format!("{}: {who}", self.predictor)).chain(self.paces.iter().map(pace)).collect()
     }
 }
 
-/// The CPU and, where there is an adapter, the GPU at the demo's first predictor.
-fn rollout_paths(session: &Session, has_adapter: bool) -> Vec<RolloutPath> {
-    let uses_gpu = session.device().is_ok_and(|device| device.gpu.is_some());
-    let cpu = JobCtx::quiet(Device::flex(), session.seed);
-    let mut paths = vec![("CPU".to_owned(), cpu.clone(), !uses_gpu)];
-    let opened = match session.device() {
-        Ok(device) if uses_gpu => Some(device.clone()),
+/// "830 µs", "1.4 ms".
+fn us(microseconds: f64) -> String {
+    if microseconds < 1e3 { format!("{microseconds:.0} µs") } else { format!("{:.1} ms", microseconds / 1e3) }
+}
+
+/// What each path takes, at the demo's first predictor or at the one that was named.
+fn rollout_paths(args: &Args, session: &Session, has_adapter: bool) -> anyhow::Result<Vec<RolloutPaths>> {
+    let device = session.device().ok();
+    let used = device.and_then(|device| device.gpu.clone());
+    let mut predictors =
+        args.predictor.iter().map(|path| Ok(Predictor::load(path, &Device::flex())?)).collect::<anyhow::Result<Vec<_>>>()?;
+    if predictors.is_empty() {
+        predictors.extend(demo::load(&Device::flex())?.predictors.into_iter().next());
+    }
+    // Without a GPU in use, one that is there is timed all the same.
+    let opened = match device {
+        Some(device) if used.is_some() => Some(device.clone()),
         _ if has_adapter => open_device(DeviceChoice::Gpu).ok(),
         _ => None,
     };
-    if let Some(opened) = opened {
-        paths.push((opened.description, JobCtx { gpu: opened.gpu, ..cpu }, uses_gpu));
-    }
-    let Ok(demo) = demo::load(&Device::flex()) else { return Vec::new() };
-    let milliseconds = |ctx: &JobCtx| live_milliseconds(ctx, &demo.corpus, demo.predictors.first()?, &demo.baselines).ok();
-    paths.into_iter().map(|(device, ctx, used)| RolloutPath { milliseconds: milliseconds(&ctx), device, used }).collect()
+    let Some(opened) = opened else { return Ok(Vec::new()) };
+    let ctx = JobCtx { gpu: opened.gpu, ..JobCtx::quiet(Device::flex(), session.seed) };
+    let paths = |predictor: &Predictor| {
+        let paces = paces(&ctx, predictor)?;
+        let gpu_from_rows = match &used {
+            None => None,
+            Some(gpu) if gpu.crossovers().is_none() => Some(0),
+            Some(_) => crossover(&paces),
+        };
+        let info = &predictor.info;
+        let predictor = format!("{} of D = {}, W = {}", family(&info.kind), info.dim, info.window);
+        Ok(RolloutPaths { predictor, adapter: opened.description.clone(), paces, gpu_from_rows })
+    };
+    predictors.iter().map(paths).collect()
 }
 
 /// The display a window would open on.

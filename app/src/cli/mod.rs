@@ -296,6 +296,7 @@ fn execute(command: &Command, common: &Common, console: &mut Console, cancel: &C
         }
         Ok(report)
     });
+    session.say_what_was_lost();
     if let Some(run) = run {
         let ending = match &outcome {
             Ok(_) => Ending::Completed,

@@ -3,11 +3,13 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
+use driftscope_core::engine::compute::GpuError;
 use driftscope_core::engine::{DeviceChoice, OpenDevice, open_device};
 use driftscope_core::job::{Cancel, JobCtx};
 use driftscope_core::run::{Ending, Environment, Registry, Run};
 
 use super::{Common, Console, Report};
+use crate::open;
 
 /// One invocation of the program.
 pub(super) struct Session {
@@ -37,17 +39,23 @@ impl Session {
         if let Some(device) = self.device.get() {
             return Ok(device);
         }
-        let opened = open_device(self.choice)?;
+        let opened = open_device(self.choice)?.measuring_into(&open::measurements());
         if let Some(notice) = &opened.notice {
             self.console.notice(notice);
         }
         Ok(self.device.get_or_init(|| opened))
     }
 
+    /// A device that gave up on the way, after the progress that said so is gone.
+    pub(super) fn say_what_was_lost(&self) {
+        if let Some(reason) = self.device.get().and_then(|device| device.health.lost()) {
+            self.console.warning(&GpuError::Lost(reason.to_owned()).to_string());
+        }
+    }
+
     /// A context for the engine's long operations.
     pub(super) fn job(&self) -> anyhow::Result<JobCtx> {
-        let OpenDevice { device, gpu, .. } = self.device()?.clone();
-        Ok(JobCtx { device, gpu, cancel: self.cancel.clone(), progress: self.console.progress(), seed: self.seed })
+        Ok(JobCtx { cancel: self.cancel.clone(), progress: self.console.progress(), ..JobCtx::on(self.device()?, self.seed) })
     }
 
     /// Records the start. A registry that cannot be written costs the record, not the work.

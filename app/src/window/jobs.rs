@@ -17,6 +17,7 @@ use driftscope_core::predict::{Predictor, PredictorConfig, PredictorKind, fit_pr
 use driftscope_core::rollout::{RolloutConfig, Schedule};
 use driftscope_core::run::{Ending, Environment, Registry};
 use serde::{Deserialize, Serialize};
+use thread_priority::{ThreadPriority, ThreadPriorityValue, set_current_thread_priority};
 
 use super::blind::BlindDraft;
 use super::session::{Ground, Session, predictor_name};
@@ -455,11 +456,17 @@ fn work(task: &Task, ctx: &JobCtx, sessions: &[Arc<Session>], registry: Option<&
     }
 }
 
-/// Runs long work on all cores but one, which the window and its sound keep.
+/// Of 100: low enough for frames to come first, not so low that a display drawn in software leaves a job nothing.
+const JOB_PRIORITY: u8 = 25;
+
+/// Runs long work on every core, behind whatever the window and its sound want of it.
 fn beside_the_window<T: Send>(work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(cores.saturating_sub(1).max(1)).thread_name(|_| "job".into()).build();
-    pool.context("no threads for the fit")?.install(work)
+    let yielding = |_| {
+        // A system that refuses runs them beside the window's own threads.
+        let _ = ThreadPriorityValue::try_from(JOB_PRIORITY).map(|low| set_current_thread_priority(ThreadPriority::Crossplatform(low)));
+    };
+    let pool = rayon::ThreadPoolBuilder::new().thread_name(|i| format!("job {i}")).start_handler(yielding).build();
+    pool.context("no threads for the job")?.install(work)
 }
 
 /// What a predictor is worth on voices that it has not seen, teacher-forced: a loss that falls on the training side says little.

@@ -33,7 +33,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use driftscope_core::engine::{DeviceChoice, open_device};
+use driftscope_core::engine::{DeviceChoice, Health, open_device};
 use driftscope_core::job::JobCtx;
 use driftscope_core::playback::OutputChoice;
 use driftscope_core::run::Registry;
@@ -72,14 +72,14 @@ pub struct WindowOptions {
 pub fn open(options: WindowOptions) -> anyhow::Result<()> {
     let started = Instant::now();
     anyhow::ensure!(has_display(), "no display: neither WAYLAND_DISPLAY nor DISPLAY is set");
-    let device = open_device(options.device)?;
+    let device = open_device(options.device)?.measuring_into(&crate::open::measurements());
     let viewport = egui::ViewportBuilder::default()
         .with_title("Driftscope")
         .with_app_id("driftscope")
         .with_inner_size(theme::WINDOW_SIZE)
         .with_min_inner_size(theme::SMALLEST_WINDOW);
     let native = eframe::NativeOptions { viewport, ..Default::default() };
-    let ctx = JobCtx { gpu: device.gpu, ..JobCtx::quiet(device.device, options.seed) };
+    let ctx = JobCtx::on(&device, options.seed);
     let build = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
         let mut app = App::new(&cc.egui_ctx, ctx, options, &OutputChoice::Default)?;
         app.started = started;
@@ -117,6 +117,8 @@ pub struct App {
     drawings: Drawings,
     keeper: Keeper,
     device: String,
+    health: Health,
+    lost: bool,
     pace: Pace,
     started: Instant,
     complete: bool,
@@ -129,6 +131,7 @@ impl App {
     /// Starts loading at once.
     pub fn new(egui_ctx: &egui::Context, ctx: JobCtx, options: WindowOptions, output: &OutputChoice) -> std::io::Result<Self> {
         theme::install(egui_ctx);
+        let health = ctx.health.clone();
         let repaint = egui_ctx.clone();
         let worker = Worker::start(ctx.clone(), options.loader, move || repaint.request_repaint())?;
         let runner = Runner::new(worker.desk(), ctx, options.registry);
@@ -146,6 +149,8 @@ impl App {
             drawings: Drawings::default(),
             keeper,
             device: String::new(),
+            health,
+            lost: false,
             pace: Pace::default(),
             started: Instant::now(),
             complete: false,
@@ -204,6 +209,15 @@ impl App {
         if !self.complete && self.state.is_current() && there(Source::Truth) && there(Source::Rollout) {
             self.complete = true;
             trace("start to complete window", self.started);
+        }
+    }
+
+    /// Says once that the device is gone.
+    fn note_loss(&mut self) {
+        if let Some(reason) = self.health.lost().filter(|_| !self.lost) {
+            self.state.notice = Some(Notice::Problem(format!("The graphics device gave up ({reason}); the CPU computes instead.")));
+            self.device = format!("CPU; lost: {}", self.device);
+            self.lost = true;
         }
     }
 
@@ -271,6 +285,7 @@ impl App {
             ctx.set_zoom_factor(self.state.view.scale);
         }
         self.note_completion();
+        self.note_loss();
         self.let_notices_go(ctx);
         if self.state.playing || self.booth.as_ref().is_some_and(Booth::is_playing) {
             ctx.request_repaint_after(self.pace.between_frames());

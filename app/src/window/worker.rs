@@ -67,6 +67,8 @@ pub struct Rolled {
     pub off_manifold: Vec<f64>,
     /// Time from request to curves.
     pub milliseconds: f64,
+    /// What a step of the live rollout took, in microseconds.
+    pub step_us: f64,
 }
 
 /// A kept rollout.
@@ -507,7 +509,9 @@ fn population(session: &Session, ground: &Ground, choice: &Choice, schedules: &[
 
 /// The live rollout and A–D over the population.
 fn roll(session: &Session, ground: &Ground, generation: u64, choice: Choice, asked: Instant) -> anyhow::Result<Rolled> {
+    let began = Instant::now();
     let live = roll_one(session, &choice, &[])?;
+    let step_us = began.elapsed().as_secs_f64() * 1e6 / live.n_steps as f64;
     let report = population(session, ground, &choice, &Schedule::standard(choice.config.n_steps))?;
     let truth = &session.corpus.utterances[choice.utterance].latents;
     let (true_path, rolled_path) = (project(session, &truth.values), project(session, &live.states));
@@ -533,6 +537,7 @@ fn roll(session: &Session, ground: &Ground, generation: u64, choice: Choice, ask
         off_truth,
         off_manifold,
         milliseconds,
+        step_us,
     })
 }
 

@@ -86,7 +86,7 @@ pub fn references(
         let h = step.max(config.horizon);
         if let Some(predictor) = direct.iter().find(|p| p.info.horizon == h) {
             ctx.cancel.check()?;
-            skyline_cos[step - 1] = direct_cosine(ctx, corpus, predictor, &rows(step));
+            skyline_cos[step - 1] = ctx.surviving(|ctx| direct_cosine(ctx, corpus, predictor, &rows(step)));
             skyline.push((h, predictor.info.kind.clone()));
         }
     }

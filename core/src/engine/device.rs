@@ -3,7 +3,10 @@
 use burn::tensor::wgpu::WgpuInitError;
 use burn::tensor::{Bytes, DType, Device, DeviceKind, Shape, Tensor, TensorData};
 
-use super::compute::Gpu;
+use std::path::Path;
+
+use super::Health;
+use super::compute::{Crossovers, Gpu};
 
 /// What the user asked for with `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -23,10 +26,14 @@ pub enum DeviceChoice {
 /// A device that was opened, and what to tell the user about it.
 #[derive(Clone, Debug)]
 pub struct OpenDevice {
+    /// What was asked for.
+    pub choice: DeviceChoice,
     /// burn's handle.
     pub device: Device,
     /// The same device for whole rollouts; `None` on the CPU, and for a device that was opened before.
     pub gpu: Option<Gpu>,
+    /// Whether it still answers.
+    pub health: Health,
     /// For the status line: "CPU (flex, 2 threads)", "NVIDIA … (Vulkan)".
     pub description: String,
     /// One sentence when the choice fell elsewhere than asked.
@@ -101,8 +108,20 @@ pub fn open_device(choice: DeviceChoice) -> Result<OpenDevice, EngineError> {
             Some(first) => gpu(first),
             None => Err(EngineError::NoAdapter),
         },
-        DeviceChoice::Auto => Ok(auto(&list_adapters(), gpu)),
+        DeviceChoice::Auto => Ok(OpenDevice { choice, ..auto(&list_adapters(), gpu) }),
         DeviceChoice::Cuda => cuda(),
+    }
+}
+
+impl OpenDevice {
+    /// Keeps in `folder` what is measured on this device: the products that burn has tuned (by process, whatever the device), and, where
+    /// nobody asked for the GPU, from when on it is used.
+    #[must_use]
+    pub fn measuring_into(self, folder: &Path) -> Self {
+        cubecl_environment::environment::set_root(folder);
+        let is_auto = self.choice == DeviceChoice::Auto;
+        let where_faster = |gpu: Gpu| gpu.where_faster(Crossovers::kept_in(folder, &self.description));
+        Self { gpu: self.gpu.map(|gpu| if is_auto { where_faster(gpu) } else { gpu }), ..self }
     }
 }
 
@@ -159,7 +178,14 @@ fn list_adapters() -> Vec<Adapter> {
 
 fn cpu(notice: Option<String>) -> OpenDevice {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    OpenDevice { device: Device::flex(), gpu: None, description: format!("CPU (flex, {threads} threads)"), notice }
+    OpenDevice {
+        choice: DeviceChoice::Cpu,
+        device: Device::flex(),
+        gpu: None,
+        health: Health::default(),
+        description: format!("CPU (flex, {threads} threads)"),
+        notice,
+    }
 }
 
 /// Never fails: whatever keeps the GPU from being used, the CPU computes and the notice says why.
@@ -185,7 +211,14 @@ fn gpu(expected: &Adapter) -> Result<OpenDevice, EngineError> {
     };
     let is_software = adapter.kind == AdapterKind::Software;
     let notice = is_software.then(|| format!("The adapter is software ({}): computing on the CPU is faster.", adapter.name));
-    Ok(OpenDevice { device, gpu, description: format!("{} ({})", adapter.name, adapter.backend), notice })
+    Ok(OpenDevice {
+        choice: DeviceChoice::Gpu,
+        device,
+        gpu,
+        health: Health::default(),
+        description: format!("{} ({})", adapter.name, adapter.backend),
+        notice,
+    })
 }
 
 #[cfg(feature = "cuda")]
@@ -197,7 +230,14 @@ fn cuda() -> Result<OpenDevice, EngineError> {
         device
     });
     let device = device.map_err(|panic| EngineError::Cuda(super::lane::panic_text(panic.as_ref())))?;
-    Ok(OpenDevice { device, gpu: None, description: "NVIDIA (CUDA)".to_owned(), notice: None })
+    Ok(OpenDevice {
+        choice: DeviceChoice::Cuda,
+        device,
+        gpu: None,
+        health: Health::default(),
+        description: "NVIDIA (CUDA)".to_owned(),
+        notice: None,
+    })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -215,7 +255,14 @@ mod tests {
 
     #[test]
     fn auto_takes_hardware_only_and_never_fails() {
-        let opened = || OpenDevice { device: Device::flex(), gpu: None, description: "opened".into(), notice: None };
+        let opened = || OpenDevice {
+            choice: DeviceChoice::Gpu,
+            device: Device::flex(),
+            gpu: None,
+            health: Health::default(),
+            description: "opened".into(),
+            notice: None,
+        };
         for (adapters, opens, description, notice) in [
             (vec![], true, "CPU", Some("No graphics adapter")),
             (vec![adapter(AdapterKind::Software)], true, "CPU", Some("software (Name)")),

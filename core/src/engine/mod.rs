@@ -7,8 +7,10 @@
 pub mod compute;
 mod device;
 pub mod display;
+mod health;
 pub mod lane;
 
 pub use burn::tensor::Device;
 pub use device::{Adapter, AdapterKind, DeviceChoice, EngineError, OpenDevice, adapters, open_device};
 pub(crate) use device::{HostTensor, host_values, is_cpu};
+pub use health::Health;

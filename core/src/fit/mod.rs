@@ -89,6 +89,12 @@ pub fn fit<T: Task>(
         None => Ok(()),
     };
     let device = ctx.device.clone().autodiff();
+    ctx.tune(|| {
+        let mut rng = step_rng(ctx.seed, step);
+        let (loss, gradients) = task.gradients(&module, task.batch(&mut rng, &device), &mut rng);
+        drop(gradients);
+        loss.into_scalar::<f32>()
+    });
     let mut losses = Vec::new();
     while step < config.steps {
         if let Err(stopped) = ctx.cancel.check() {

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use super::vmf_lognormal::{VmfBounds, VmfLogNormal, VmfNet};
 use super::weights::{NamedArrays, Precision};
 use super::{Model, Predictor, PredictorInfo};
 use crate::disk;
+use crate::engine::is_cpu;
 use crate::latents::CodecTag;
 
 /// Where a predictor came from.
@@ -117,14 +119,20 @@ fn kind_of(bytes: &[u8]) -> FileKind {
     }
 }
 
-/// Everything after the container: ours by its header, else the peer's by its metadata.
-fn predictor_from(mut named: NamedArrays, bytes: &[u8], device: &Device) -> Result<Predictor, String> {
+/// Everything after the container, with a copy on the CPU where `device` is another.
+fn predictor_from(named: NamedArrays, bytes: &[u8], device: &Device) -> Result<Predictor, String> {
     let hash = blake3::hash(bytes).to_hex().to_string();
+    let spare = if is_cpu(device) { None } else { Some(Arc::new(on_device(named.clone(), &hash, &Device::flex())?)) };
+    Ok(Predictor { spare, ..on_device(named, &hash, device)? })
+}
+
+/// Ours by its header, else the peer's by its metadata.
+fn on_device(mut named: NamedArrays, hash: &str, device: &Device) -> Result<Predictor, String> {
     let mut predictor = match named.metadata.remove(HEADER_KEY) {
         Some(header) => ours(&serde_json::from_value(header).map_err(|e| format!("its header is damaged ({e})"))?, named, device)?,
         None => peer(named, device)?,
     };
-    predictor.info.hash = hash;
+    hash.clone_into(&mut predictor.info.hash);
     Ok(predictor)
 }
 
@@ -161,7 +169,7 @@ fn ours(header: &Header, mut named: NamedArrays, device: &Device) -> Result<Pred
         other => return Err(format!("a predictor of kind {other:?}, which this version does not know")),
     };
     named.finish()?;
-    Ok(Predictor { info: header.info.clone(), model, precision: Precision::Single, live: LiveSlot::default() })
+    Ok(Predictor { info: header.info.clone(), model, precision: Precision::Single, live: LiveSlot::default(), spare: None })
 }
 
 fn take_scaling(named: &mut NamedArrays, header: &Header) -> Result<Scaling, String> {
@@ -293,7 +301,7 @@ fn peer(mut named: NamedArrays, device: &Device) -> Result<Predictor, String> {
     let steps = metadata["step"].as_u64().unwrap_or(0);
     let provenance = Provenance { steps, config: metadata, ..Provenance::default() };
     let info = PredictorInfo { kind, window, horizon, dim, peer: true, hash: String::new(), provenance };
-    Ok(Predictor { info, model, precision: Precision::Single, live: LiveSlot::default() })
+    Ok(Predictor { info, model, precision: Precision::Single, live: LiveSlot::default(), spare: None })
 }
 
 /// Our file, in memory.

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex};
 
 use burn::nn::Linear;
+use burn::tensor::Device;
 use rand::rngs::StdRng;
 
 use super::linear::LinearGaussian;
@@ -45,7 +46,7 @@ impl Predictor {
     /// What it computes, in plain arrays; `None` where there is nothing to multiply.
     fn network(&self) -> Option<Network> {
         let (dim, window) = (self.info.dim, self.info.window);
-        let (scaling, layers, head) = match &self.model {
+        let (scaling, layers, head) = match &self.on(&Device::flex()).model {
             Model::Persistence | Model::Climatology { .. } => return None,
             Model::Linear(linear) => of_linear(linear),
             Model::Mdn(mdn) => of_mdn(mdn, dim)?,

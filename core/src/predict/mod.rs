@@ -26,10 +26,12 @@ pub use prediction::{MagnitudeRule, Prediction, Reading};
 pub use training::{PredictorConfig, PredictorKind, fit_predictor};
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::rngs::StdRng;
 
+use crate::engine::is_cpu;
 use live::LiveSlot;
 use weights::Precision;
 
@@ -44,6 +46,8 @@ pub struct Predictor {
     precision: Precision,
     /// Itself on a GPU.
     live: LiveSlot,
+    /// Itself on the CPU, where `model` lies elsewhere: for work that is too small for a GPU, and for when that is lost.
+    spare: Option<Arc<Predictor>>,
 }
 
 /// What a predictor is and how it was made; shown in the window and written into results.
@@ -112,20 +116,29 @@ impl Predictor {
 
     /// A fitted ridge as a predictor (Gaussian with the residual's per-dimension variance).
     pub fn linear(ridge: Ridge, window: usize, horizon: usize, dim: usize, device: &Device) -> Self {
-        let model = Model::Linear(Box::new(linear::LinearGaussian::new(ridge, window, device)));
-        Self::closed_form("linear", dim, window, horizon, model)
+        let on = |ridge, device: &Device| {
+            let model = Model::Linear(Box::new(linear::LinearGaussian::new(ridge, window, device)));
+            Self::closed_form("linear", dim, window, horizon, model)
+        };
+        let spare = (!is_cpu(device)).then(|| Arc::new(on(ridge.clone(), &Device::flex())));
+        Self { spare, ..on(ridge, device) }
     }
 
     fn closed_form(kind: &str, dim: usize, window: usize, horizon: usize, model: Model) -> Self {
         let provenance = Provenance { version: env!("CARGO_PKG_VERSION").into(), ..Provenance::default() };
         let info = PredictorInfo { kind: kind.into(), window, horizon, dim, peer: false, hash: String::new(), provenance };
-        Self { info, model, precision: Precision::Single, live: LiveSlot::default() }
+        Self { info, model, precision: Precision::Single, live: LiveSlot::default(), spare: None }
+    }
+
+    /// Itself where tensors of `device` are.
+    fn on(&self, device: &Device) -> &Self {
+        self.spare.as_deref().filter(|_| is_cpu(device)).unwrap_or(self)
     }
 
     /// What [`Self::predict`] of `windows` says about `deltas [batch, dim]` and where it advances to, without its parameters in between
-    /// where that is faster. `temperature` scales the spread of samples only.
+    /// where that is faster, computed where the windows are. `temperature` scales the spread of samples only.
     pub fn read(&self, windows: Tensor<2>, deltas: &Tensor<2>, rule: MagnitudeRule, temperature: f32, rng: &mut StdRng) -> Reading {
-        match &self.model {
+        match &self.on(&windows.device()).model {
             Model::Mdn(mdn) => mdn.read(windows, deltas, rule, temperature, rng),
             _ => Reading::of(&self.predict(windows), deltas, rule, temperature, rng),
         }
@@ -134,7 +147,7 @@ impl Predictor {
     /// The distribution over Δ for each row of raw (unnormalized) windows of `info.window` frames of `info.dim` values.
     pub fn predict(&self, windows: Tensor<2>) -> Prediction {
         // windows: [batch, window * dim]
-        match &self.model {
+        match &self.on(&windows.device()).model {
             Model::Persistence => Prediction::Point { mean: Tensor::zeros([windows.dims()[0], self.info.dim], &windows.device()) },
             Model::Climatology { mean } => {
                 let mean = Tensor::<2>::from_data(TensorData::new(mean.clone(), [1, self.info.dim]), &windows.device());

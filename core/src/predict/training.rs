@@ -90,7 +90,8 @@ impl Default for PredictorConfig {
     }
 }
 
-/// Fits a predictor on the training side of `corpus`; `checkpoint` keeps the state for exact resume.
+/// Fits a predictor on the training side of `corpus`; `checkpoint` keeps the state for exact resume, also on the CPU where the device is
+/// lost.
 pub fn fit_predictor(
     ctx: &JobCtx,
     corpus: &Corpus,
@@ -98,6 +99,10 @@ pub fn fit_predictor(
     checkpoint: Option<&Path>,
 ) -> Result<Predictor, CheckpointError> {
     config.check()?;
+    ctx.surviving(|ctx| fit_there(ctx, corpus, config, checkpoint))
+}
+
+fn fit_there(ctx: &JobCtx, corpus: &Corpus, config: &PredictorConfig, checkpoint: Option<&Path>) -> Result<Predictor, CheckpointError> {
     let train = Training::new(corpus, config)?;
     let (n_in, dim) = (config.window * corpus.dim, corpus.dim);
     let shape = NetworkShape { n_components: config.n_components, hidden_dim: config.hidden_dim, n_hidden_layers: config.n_hidden_layers };
@@ -133,7 +138,8 @@ pub fn fit_predictor(
     let info = PredictorInfo { kind, window, horizon, dim, peer: false, hash: String::new(), provenance };
     let precision = if config.half_precision { Precision::Half } else { Precision::Single };
     // Through the file's bytes, so that what is used now is what will be loaded later: the same rounding, the same hash.
-    let bytes = checkpoint::to_bytes(&Predictor { info, model, precision, live: LiveSlot::default() }).map_err(CheckpointError::Fit)?;
+    let bytes = checkpoint::to_bytes(&Predictor { info, model, precision, live: LiveSlot::default(), spare: None })
+        .map_err(CheckpointError::Fit)?;
     let fitted = checkpoint::from_bytes(&bytes, "the fitted predictor", &ctx.device)?;
     Ok(Predictor { precision, ..fitted })
 }
@@ -339,6 +345,7 @@ mod tests {
     use crate::job::Progress;
     use crate::latents::Latents;
     use crate::predict::{Baselines, Prediction};
+    use burn::module::Module as _;
     use rand_distr::{Distribution, StandardNormal};
 
     const DIM: usize = 4;
@@ -472,6 +479,37 @@ mod tests {
         ] {
             let message = fit_predictor(&quiet(), &corpus, &config, None).unwrap_err().to_string();
             assert!(message.contains(says), "{message}");
+        }
+    }
+
+    /// All parameters of a predictor, in order.
+    fn parameters(predictor: &Predictor) -> Vec<f32> {
+        struct Flat(Vec<f32>);
+        impl burn::module::ModuleVisitor for Flat {
+            fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+                self.0.extend(host(param.val()));
+            }
+        }
+        let mut flat = Flat(Vec::new());
+        match &predictor.model {
+            Model::Mdn(mdn) => mdn.net.visit(&mut flat),
+            Model::VmfLogNormal(vmf) => vmf.net.visit(&mut flat),
+            _ => {}
+        }
+        flat.0
+    }
+
+    #[test]
+    fn steps_on_a_gpu_are_those_on_the_cpu() {
+        let (corpus, gpu) = (corpus(), Device::wgpu(burn::tensor::DeviceKind::DefaultDevice));
+        for kind in [PredictorKind::Mdn, PredictorKind::Vmf] {
+            let fitted = |device: &Device| {
+                let ctx = JobCtx::quiet(device.clone(), 3);
+                parameters(&fit_predictor(&ctx, &corpus, &config(kind, 5), None).unwrap())
+            };
+            let (got, want) = (fitted(&gpu), fitted(&Device::flex()));
+            let apart = got.iter().zip(&want).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+            assert!(got.len() == want.len() && !got.is_empty() && apart < 5e-4, "{kind:?}: {apart}");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::job::{Cancelled, JobCtx};
 use crate::predict::Predictor;
 
 /// What every step of a block of segments needs.
-pub(super) struct Block<'a> {
+pub(super) struct Together<'a> {
     pub(super) ctx: &'a JobCtx,
     pub(super) predictor: &'a Predictor,
     pub(super) config: &'a RolloutConfig,
@@ -39,8 +39,9 @@ pub(super) struct Draws {
 }
 
 impl Draws {
-    pub(super) fn new(seed: u64) -> Self {
-        let stream = |offset| StdRng::seed_from_u64(seed.wrapping_add(offset));
+    /// Those of the block whose first segment is number `first`: done again on another device, it draws the same numbers.
+    pub(super) fn new(seed: u64, first: usize) -> Self {
+        let stream = |offset| StdRng::seed_from_u64(seed.wrapping_add(offset).wrapping_add((first as u64) << 32));
         Self { sampling: stream(0), noise: stream(1), painted: stream(2) }
     }
 }
@@ -58,7 +59,7 @@ pub(super) struct Step {
 }
 
 /// Teacher forcing: every step of every segment in one batch; rows are segment-major.
-pub(super) fn teacher(block: &Block, draws: &mut Draws) -> Measurement {
+pub(super) fn teacher(block: &Together, draws: &mut Draws) -> Measurement {
     let (n, k, dim) = (block.n_segments, block.config.n_steps, block.dim);
     let windows = Tensor::cat((1..=k).map(|step| block.truth.windows(step)).collect(), 1);
     let windows = windows.reshape([n * k, block.predictor.info.window * dim]);
@@ -69,7 +70,7 @@ pub(super) fn teacher(block: &Block, draws: &mut Draws) -> Measurement {
 }
 
 /// Every other schedule, step by step.
-pub(super) fn run(block: &Block, schedules: &[Schedule], draws: &mut Draws) -> Result<Vec<Step>, Cancelled> {
+pub(super) fn run(block: &Together, schedules: &[Schedule], draws: &mut Draws) -> Result<Vec<Step>, Cancelled> {
     let n_steps = block.config.n_steps;
     let mut branches = Branches::start(block.truth, schedules.len(), block.predictor.info.horizon);
     let mut steps = Vec::with_capacity(n_steps);
@@ -87,7 +88,7 @@ pub(super) fn run(block: &Block, schedules: &[Schedule], draws: &mut Draws) -> R
     Ok(steps)
 }
 
-impl Block<'_> {
+impl Together<'_> {
     /// Gaussian noise for `rows` states, or `None` when there is none to add.
     fn draw(&self, rows: usize, sd: f32, rng: &mut StdRng) -> Option<Tensor<2>> {
         (sd > 0.0).then(|| Tensor::from_data(TensorData::new(normals(rows * self.dim, sd, rng), [rows, self.dim]), &self.ctx.device))
@@ -119,7 +120,7 @@ impl Branches {
     }
 
     /// One forward pass for all branches and segments.
-    fn measure(&self, block: &Block, step: usize, draws: &mut Draws) -> Measurement {
+    fn measure(&self, block: &Together, step: usize, draws: &mut Draws) -> Measurement {
         let (branches, n) = (self.count(), block.n_segments);
         let rows = branches * n;
         let repeated = |frames: Tensor<3>| frames.repeat_dim(0, branches).reshape([rows, block.dim]);
@@ -132,7 +133,7 @@ impl Branches {
     }
 
     /// Lets schedules that differ after `step` part, and moves every branch to its new state.
-    fn fork(&mut self, block: &Block, step: usize, schedules: &[Schedule], own: Tensor<2>, draws: &mut Draws) {
+    fn fork(&mut self, block: &Together, step: usize, schedules: &[Schedule], own: Tensor<2>, draws: &mut Draws) {
         let own = own.reshape([self.count(), block.n_segments, block.dim]);
         let truth = block.truth.state(step);
         // Drawn at every step, so that painting one step does not change the noise of another.
@@ -165,7 +166,7 @@ impl Branches {
 
     /// Windows of the next step: the oldest frame leaves; frame `t0 + step − k` enters, true while `step < k`, else the state
     /// of step `step − k + 1` after its injection.
-    fn slide(&mut self, block: &Block, step: usize) {
+    fn slide(&mut self, block: &Together, step: usize) {
         let entering =
             if step < self.horizon { block.truth.next_window_frame(step).repeat_dim(0, self.count()) } else { self.history[0].clone() };
         self.window.pop_front();

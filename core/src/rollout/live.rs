@@ -5,54 +5,46 @@
 
 use super::branches::{Draws, children, normals};
 use super::measure::N_COLUMNS;
+use super::run::Work;
 use super::truth::{delta_norms, true_frames};
 use super::{Rollout, RolloutConfig, Schedule, Segment, StepAction};
-use crate::context::Corpus;
-use crate::engine::compute::{Batch, COLUMNS, LivePath, Order, Rule, twin};
-use crate::job::JobCtx;
-use crate::predict::{MagnitudeRule, Predictor};
+use crate::engine::compute::{Batch, COLUMNS, GpuError, LivePath, Order, Rule};
+use crate::predict::MagnitudeRule;
 
-/// What every block needs.
+/// A block's work, and the network that it is done by.
 pub(super) struct Live<'a> {
-    pub(super) ctx: &'a JobCtx,
-    pub(super) corpus: &'a Corpus,
-    pub(super) predictor: &'a Predictor,
+    pub(super) work: Work<'a>,
     pub(super) path: &'a LivePath,
-    pub(super) config: &'a RolloutConfig,
-    /// SD of the noise added to each component of the state, raw units.
-    pub(super) noise_sd: f32,
-    /// SD of a painted step of noise in each component, raw units; 0 where no plan has one.
-    pub(super) painted_sd: f32,
 }
 
 impl Live<'_> {
-    /// Runs `segments` and appends their rows to each outcome. Where the device is lost the CPU computes, and the progress says so.
-    pub(super) fn run(&self, segments: &[Segment], outcomes: &mut [Rollout], draws: &mut Draws) {
-        let plans: Vec<Schedule> = outcomes.iter().map(|outcome| outcome.schedule.clone()).collect();
-        let batch = self.batch(segments, &plans, draws);
-        let run = self.path.run(&batch).unwrap_or_else(|error| {
-            self.ctx.progress.report("rollout", 0, Some(batch.n_steps as u64), error.to_string());
-            twin::run(self.path.network(), &batch)
-        });
-        let norms = delta_norms(self.corpus, segments, batch.n_steps);
-        let rows = run.columns.chunks_exact(norms.len() * COLUMNS).zip(run.states.chunks_exact(norms.len() * self.corpus.dim));
+    /// Runs `segments`.
+    pub(super) fn run(&self, segments: &[Segment], draws: &mut Draws) -> Result<Vec<Rollout>, GpuError> {
+        let Work { corpus, plans, .. } = self.work;
+        let batch = self.batch(segments, plans, draws);
+        let run = self.path.run(&batch)?;
+        let mut outcomes = self.work.begin(segments);
+        let norms = delta_norms(corpus, segments, batch.n_steps);
+        let rows = run.columns.chunks_exact(norms.len() * COLUMNS).zip(run.states.chunks_exact(norms.len() * corpus.dim));
         for (outcome, (columns, states)) in outcomes.iter_mut().zip(rows) {
             columns.chunks_exact(COLUMNS).zip(&norms).for_each(|(row, &norm)| outcome.push(&row[..N_COLUMNS], norm));
             outcome.states.extend_from_slice(states);
+            outcome.on_gpu = true;
         }
+        Ok(outcomes)
     }
 
     /// Everything that is known before the first step.
     fn batch(&self, segments: &[Segment], plans: &[Schedule], draws: &mut Draws) -> Batch {
-        let RolloutConfig { n_steps, rule, alpha, temperature, .. } = *self.config;
-        let info = &self.predictor.info;
+        let RolloutConfig { n_steps, rule, alpha, temperature, .. } = *self.work.config;
+        let info = &self.work.predictor.info;
         let (orders, additions, sampled) = Script::of(self, segments.len(), plans, draws);
         Batch {
             n_segments: segments.len(),
             n_schedules: plans.len(),
             n_steps,
             horizon: info.horizon,
-            truth: true_frames(self.corpus, segments, info.window, info.horizon, n_steps),
+            truth: true_frames(self.work.corpus, segments, info.window, info.horizon, n_steps),
             orders,
             additions,
             draws: sampled,
@@ -81,7 +73,7 @@ struct Script<'a> {
 
 impl<'a> Script<'a> {
     fn of(live: &'a Live<'a>, n_segments: usize, plans: &[Schedule], draws: &mut Draws) -> (Vec<Order>, Vec<f32>, Vec<f32>) {
-        let n_steps = live.config.n_steps;
+        let n_steps = live.work.config.n_steps;
         let mut script = Self { live, n_segments, additions: Vec::new(), draws: Vec::new(), n_draws: 0 };
         let mut orders = vec![Vec::with_capacity(n_steps); plans.len()];
         let (teachers, others): (Vec<usize>, Vec<usize>) = (0..plans.len()).partition(|&plan| plans[plan].is_teacher());
@@ -102,8 +94,8 @@ impl<'a> Script<'a> {
 
     /// Teacher forcing, whose random numbers are drawn segment by segment.
     fn teacher(&mut self, n_steps: usize, draws: &mut Draws) -> Vec<Order> {
-        let (n, dim) = (self.n_segments, self.live.corpus.dim);
-        let noise_first = self.add(n * n_steps, self.live.noise_sd, &mut draws.noise);
+        let (n, dim) = (self.n_segments, self.live.work.corpus.dim);
+        let noise_first = self.add(n * n_steps, self.live.work.noise_sd, &mut draws.noise);
         if noise_first != Order::NONE {
             by_step(&mut self.additions[noise_first as usize * dim..], n, n_steps, dim);
         }
@@ -125,9 +117,9 @@ impl<'a> Script<'a> {
     fn step(&mut self, step: usize, schedules: &[Schedule], branch_of: &mut [usize], draws: &mut Draws) -> Vec<Order> {
         let n = self.n_segments;
         let n_branches = branch_of.iter().max().map_or(0, |newest| newest + 1);
-        let noise = self.add(n, self.live.noise_sd, &mut draws.noise);
+        let noise = self.add(n, self.live.work.noise_sd, &mut draws.noise);
         let draw = self.sample(n_branches * n, draws);
-        let painted = self.add(n, self.live.painted_sd, &mut draws.painted);
+        let painted = self.add(n, self.live.work.painted_sd, &mut draws.painted);
         let entered = branch_of.to_vec();
         let children = children(branch_of, schedules, step);
         let nudges: Vec<u32> = children.iter().map(|(_, _, nudge)| nudge.map_or(Order::NONE, |by| self.push(by))).collect();
@@ -146,11 +138,11 @@ impl<'a> Script<'a> {
 
     /// First row of `rows` of noise, [`Order::NONE`] where there is none.
     fn add(&mut self, rows: usize, sd: f32, rng: &mut rand::rngs::StdRng) -> u32 {
-        if sd > 0.0 { self.push(&normals(rows * self.live.corpus.dim, sd, rng)) } else { Order::NONE }
+        if sd > 0.0 { self.push(&normals(rows * self.live.work.corpus.dim, sd, rng)) } else { Order::NONE }
     }
 
     fn push(&mut self, values: &[f32]) -> u32 {
-        let first = self.additions.len() / self.live.corpus.dim;
+        let first = self.additions.len() / self.live.work.corpus.dim;
         self.additions.extend_from_slice(values);
         first as u32
     }
@@ -158,8 +150,8 @@ impl<'a> Script<'a> {
     /// First row of the random numbers for `rows` samples.
     fn sample(&mut self, rows: usize, draws: &mut Draws) -> u32 {
         let first = self.n_draws;
-        if self.live.config.rule == MagnitudeRule::Sample {
-            self.draws.extend(self.live.predictor.draw(rows, &mut draws.sampling));
+        if self.live.work.config.rule == MagnitudeRule::Sample {
+            self.draws.extend(self.live.work.predictor.draw(rows, &mut draws.sampling));
             self.n_draws += rows;
         }
         first as u32

@@ -15,7 +15,7 @@ mod splice;
 pub mod synthetic;
 mod truth;
 
-pub use pace::live_milliseconds;
+pub use pace::paces;
 pub use run::{Rollout, RolloutConfig, RolloutError, rollout};
 pub use schedule::{Nudge, Schedule, StepAction};
 pub use segment::{Segment, SegmentConfig, read_starts, sample_segments};

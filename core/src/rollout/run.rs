@@ -2,14 +2,14 @@
 
 use burn::tensor::Tensor;
 
-use super::branches::{self, Block, Draws};
+use super::branches::{self, Draws, Together};
 use super::live::Live;
 use super::measure::N_COLUMNS;
 use super::truth::{Truth, median_delta_norm};
-use super::{Schedule, Segment, StepAction};
+use super::{Schedule, Segment, StepAction, pace};
 use crate::context::{Corpus, first_target};
-use crate::engine::compute::LivePath;
-use crate::job::{Cancelled, JobCtx};
+use crate::engine::compute::{GpuError, LivePath};
+use crate::job::{Block, Cancelled, JobCtx, in_blocks};
 use crate::predict::{Baselines, MagnitudeRule, Predictor};
 
 /// Segments that run together: bounds the memory of teacher forcing (`SEGMENTS × n_steps` windows at once).
@@ -51,6 +51,8 @@ pub struct Rollout {
     pub n_steps: usize,
     /// Dimensions of a frame.
     pub dim: usize,
+    /// Computed on the GPU in one submission, the last block at least.
+    pub on_gpu: bool,
     /// State after each step and its injection, `[n_segments, n_steps, dim]`.
     pub states: Vec<f32>,
     /// −ln p(Δ true), density over Δ, nats.
@@ -100,22 +102,28 @@ pub fn rollout(
     let noise_unit =
         if config.noise_sigma > 0.0 || paints_noise { (median_delta_norm(corpus) / (corpus.dim as f64).sqrt()) as f32 } else { 0.0 };
     let (noise_sd, painted_sd) = (config.noise_sigma * noise_unit, if paints_noise { noise_unit } else { 0.0 });
-    let mut draws = Draws::new(ctx.seed);
     let mut outcomes: Vec<Rollout> = plans.iter().map(|plan| Rollout::empty(plan, segments, config.n_steps, corpus.dim)).collect();
-    let live = ctx.gpu.as_ref().and_then(|gpu| predictor.live(gpu));
-    let on_gpu =
-        live.as_ref().and_then(|path| Some((path, segments_on_gpu(path, schedules.len(), config.n_steps, predictor.info.horizon)?)));
-    for together in segments.chunks(on_gpu.map_or(SEGMENTS_TOGETHER, |(_, most)| most)) {
+    let live = pace::path(ctx, predictor, segments.len() * schedules.len())?;
+    let most_on_gpu = live.as_ref().and_then(|path| segments_on_gpu(path, schedules.len(), config.n_steps, predictor.info.horizon));
+    let work = Work { corpus, predictor, config, plans: &plans, noise_sd, painted_sd };
+    in_blocks(segments, most_on_gpu.unwrap_or(SEGMENTS_TOGETHER), |first, some| {
         ctx.cancel.check()?;
-        if let Some((path, _)) = on_gpu {
-            Live { ctx, corpus, predictor, path, config, noise_sd, painted_sd }.run(together, &mut outcomes, &mut draws);
-            continue;
-        }
-        let info = &predictor.info;
-        let truth = Truth::gather(corpus, together, info.window, info.horizon, config.n_steps, &ctx.device);
-        let block = Block { ctx, predictor, config, truth: &truth, n_segments: together.len(), dim: corpus.dim, noise_sd, painted_sd };
-        run_block(&block, &mut outcomes, &mut draws)?;
-    }
+        let path = live.as_deref().filter(|_| most_on_gpu.is_some() && ctx.answering_gpu().is_some());
+        let done = match path.map(|path| Live { work, path }.run(some, &mut Draws::new(ctx.seed, first))) {
+            Some(Ok(done)) => done,
+            Some(Err(GpuError::NoMemory(_))) if some.len() > 1 => return Ok(Block::TooLarge),
+            failed => {
+                match failed {
+                    Some(Err(GpuError::Lost(reason))) => ctx.lose(reason),
+                    Some(Err(error)) => ctx.progress.report("rollout", 0, Some(config.n_steps as u64), error.to_string()),
+                    _ => {}
+                }
+                ctx.surviving(|ctx| work.run(ctx, some, &mut Draws::new(ctx.seed, first)))?
+            }
+        };
+        outcomes.iter_mut().zip(done).for_each(|(outcome, rows)| outcome.append(rows));
+        Ok::<Block, RolloutError>(Block::Done)
+    })?;
     let is_factored = predictor.info.kind == "vmf";
     let (shared, factored) = baseline_nll(corpus, baselines, segments, config.n_steps);
     for outcome in &mut outcomes {
@@ -131,38 +139,63 @@ fn segments_on_gpu(path: &LivePath, n_schedules: usize, n_steps: usize, horizon:
     std::iter::successors(Some(SEGMENTS_TOGETHER), |&n| (n > 1).then_some(n / 2)).find(|n| path.fits(n * n_schedules, n_steps, horizon))
 }
 
-/// Runs one block of segments and appends its rows to each outcome.
-fn run_block(block: &Block, outcomes: &mut [Rollout], draws: &mut Draws) -> Result<(), RolloutError> {
-    let (teachers, others): (Vec<&mut Rollout>, Vec<&mut Rollout>) = outcomes.iter_mut().partition(|o| o.schedule.is_teacher());
-    let (n, n_steps) = (block.n_segments, block.config.n_steps);
-    if !teachers.is_empty() {
-        let columns = read(branches::teacher(block, draws).columns);
-        let states = read(block.truth.states(1, n_steps));
-        for outcome in teachers {
-            columns.chunks_exact(N_COLUMNS).zip(&block.truth.delta_norms).for_each(|(row, &norm)| outcome.push(row, norm));
-            outcome.states.extend_from_slice(&states);
-        }
+/// What every block of segments is run with.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) corpus: &'a Corpus,
+    pub(super) predictor: &'a Predictor,
+    pub(super) config: &'a RolloutConfig,
+    /// One for each outcome.
+    pub(super) plans: &'a [Schedule],
+    /// SD of the noise added to each component of the state, raw units.
+    pub(super) noise_sd: f32,
+    /// SD of a painted step of noise in each component, raw units; 0 where no plan has one.
+    pub(super) painted_sd: f32,
+}
+
+impl Work<'_> {
+    /// Nothing yet, for `segments`.
+    pub(super) fn begin(&self, segments: &[Segment]) -> Vec<Rollout> {
+        self.plans.iter().map(|plan| Rollout::empty(plan, segments, self.config.n_steps, self.corpus.dim)).collect()
     }
-    if others.is_empty() {
-        return Ok(());
-    }
-    let plans: Vec<Schedule> = others.iter().map(|o| o.schedule.clone()).collect();
-    let steps = branches::run(block, &plans, draws)?;
-    let column_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.columns.dims()[0]));
-    let state_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.states.dims()[0]));
-    let columns = read(Tensor::cat(steps.iter().map(|s| s.columns.clone()).collect(), 0));
-    let states = read(Tensor::cat(steps.iter().map(|s| s.states.clone()).collect(), 0));
-    for (plan, outcome) in others.into_iter().enumerate() {
-        for segment in 0..n {
-            for (index, step) in steps.iter().enumerate() {
-                let row = column_rows[index] + step.entered[plan] * n + segment;
-                outcome.push(&columns[row * N_COLUMNS..(row + 1) * N_COLUMNS], block.truth.delta_norms[segment * n_steps + index]);
-                let row = state_rows[index] + step.left[plan] * n + segment;
-                outcome.states.extend_from_slice(&states[row * block.dim..(row + 1) * block.dim]);
+
+    /// Runs a block of segments through burn.
+    fn run(&self, ctx: &JobCtx, segments: &[Segment], draws: &mut Draws) -> Result<Vec<Rollout>, RolloutError> {
+        let Self { corpus, predictor, config, noise_sd, painted_sd, .. } = *self;
+        let (info, n, n_steps, dim) = (&predictor.info, segments.len(), config.n_steps, corpus.dim);
+        let truth = Truth::gather(corpus, segments, info.window, info.horizon, n_steps, &ctx.device);
+        let block = Together { ctx, predictor, config, truth: &truth, n_segments: n, dim, noise_sd, painted_sd };
+        let mut outcomes = self.begin(segments);
+        let (teachers, others): (Vec<&mut Rollout>, Vec<&mut Rollout>) = outcomes.iter_mut().partition(|o| o.schedule.is_teacher());
+        if !teachers.is_empty() {
+            let columns = read(branches::teacher(&block, draws).columns);
+            let states = read(truth.states(1, n_steps));
+            for outcome in teachers {
+                columns.chunks_exact(N_COLUMNS).zip(&truth.delta_norms).for_each(|(row, &norm)| outcome.push(row, norm));
+                outcome.states.extend_from_slice(&states);
             }
         }
+        if others.is_empty() {
+            return Ok(outcomes);
+        }
+        let plans: Vec<Schedule> = others.iter().map(|o| o.schedule.clone()).collect();
+        let steps = branches::run(&block, &plans, draws)?;
+        let column_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.columns.dims()[0]));
+        let state_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.states.dims()[0]));
+        let columns = read(Tensor::cat(steps.iter().map(|s| s.columns.clone()).collect(), 0));
+        let states = read(Tensor::cat(steps.iter().map(|s| s.states.clone()).collect(), 0));
+        for (plan, outcome) in others.into_iter().enumerate() {
+            for segment in 0..n {
+                for (index, step) in steps.iter().enumerate() {
+                    let row = column_rows[index] + step.entered[plan] * n + segment;
+                    outcome.push(&columns[row * N_COLUMNS..(row + 1) * N_COLUMNS], truth.delta_norms[segment * n_steps + index]);
+                    let row = state_rows[index] + step.left[plan] * n + segment;
+                    outcome.states.extend_from_slice(&states[row * dim..(row + 1) * dim]);
+                }
+            }
+        }
+        Ok(outcomes)
     }
-    Ok(())
 }
 
 impl Rollout {
@@ -173,6 +206,7 @@ impl Rollout {
             segments: segments.to_vec(),
             n_steps,
             dim,
+            on_gpu: false,
             states: Vec::with_capacity(segments.len() * n_steps * dim),
             nll: column(),
             nll_factored: column(),
@@ -183,6 +217,23 @@ impl Rollout {
             advance_ratio: column(),
             state_err_before: column(),
             state_err_after: column(),
+        }
+    }
+
+    /// Appends another's rows.
+    fn append(&mut self, rows: Self) {
+        self.on_gpu = rows.on_gpu;
+        self.states.extend(rows.states);
+        for (column, values) in [
+            (&mut self.nll, rows.nll),
+            (&mut self.nll_factored, rows.nll_factored),
+            (&mut self.cos, rows.cos),
+            (&mut self.mag_ratio, rows.mag_ratio),
+            (&mut self.advance_ratio, rows.advance_ratio),
+            (&mut self.state_err_before, rows.state_err_before),
+            (&mut self.state_err_after, rows.state_err_after),
+        ] {
+            column.extend(values);
         }
     }
 

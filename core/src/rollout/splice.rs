@@ -39,6 +39,7 @@ mod tests {
     fn truth_then_rollout_up_to_the_first_frame_that_is_no_number() {
         let truth = Latents { values: vec![0.0, 1.0, 2.0, 3.0, 4.0], dim: 1, frame_rate_hz: 12.5 };
         let rolled = Rollout {
+            on_gpu: false,
             schedule: Schedule::free(3),
             segments: vec![Segment { utterance: 0, t0: 1 }, Segment { utterance: 0, t0: 2 }],
             n_steps: 3,

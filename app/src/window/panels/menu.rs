@@ -28,7 +28,7 @@ pub(super) fn status_ui(ui: &mut egui::Ui, state: &State, about: &About<'_>, com
                 ui.separator();
                 output_ui(ui, state);
                 ui.separator();
-                let hint = format!("Device, and time from the last change to new curves\n{}", about.pace);
+                let hint = format!("Device, a step of the live rollout, and time from the last change to new curves\n{}", about.pace);
                 ui.small(speed(state, about.device)).on_hover_text(hint);
             }
             if state.n_running() > 0 {
@@ -41,7 +41,11 @@ pub(super) fn status_ui(ui: &mut egui::Ui, state: &State, about: &About<'_>, com
 
 fn speed(state: &State, device: &str) -> String {
     match &state.rolled {
-        Some(rolled) if state.is_current() => format!("{device} · {:.0} ms", rolled.milliseconds),
+        Some(rolled) if state.is_current() => {
+            // Small rollouts may be computed beside the GPU.
+            let path = if rolled.live.on_gpu || device.starts_with("CPU") { "" } else { "on the CPU " };
+            format!("{device} · {path}{:.0} µs a step · {:.0} ms", rolled.step_us, rolled.milliseconds)
+        }
         _ => format!("{device} · computing"),
     }
 }

@@ -53,6 +53,10 @@ pub fn fit_codec(
     config: &DemoCodecConfig,
     checkpoint: Option<&Path>,
 ) -> Result<Vec<u8>, CodecFitError> {
+    ctx.surviving(|ctx| fit_there(ctx, clips, config, checkpoint))
+}
+
+fn fit_there(ctx: &JobCtx, clips: &[SpeechClip], config: &DemoCodecConfig, checkpoint: Option<&Path>) -> Result<Vec<u8>, CodecFitError> {
     let used: Vec<&SpeechClip> = clips.iter().filter(|c| !config.held_out_speakers.contains(&c.speaker)).collect();
     let (examples, scale) = examples(ctx, &used, config)?;
     ctx.progress.report("fit linear codec", 0, Some(1), "");

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{activate, advance, mixture, product, start, von_mises_fisher};
+use super::{Crossovers, activate, advance, mixture, product, start, von_mises_fisher};
 
 /// A GPU to compute on. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -12,23 +12,61 @@ pub struct Gpu {
     /// Where work is submitted.
     pub queue: wgpu::Queue,
     kernels: Arc<OnceLock<Kernels>>,
+    /// `None`: it is used whatever it costs.
+    crossovers: Option<Arc<Crossovers>>,
 }
 
-/// The GPU is gone (unplugged, reset, its driver crashed), or has no memory left.
+/// A GPU that did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the graphics device gave up ({0}); the CPU computes instead")]
-pub struct GpuError(String);
+pub enum GpuError {
+    /// It is gone (unplugged, reset, its driver crashed) or hangs.
+    #[error("the graphics device gave up ({0}); the CPU computes instead")]
+    Lost(String),
+    /// It has no memory left for this.
+    #[error("the graphics device has no memory left ({0}); the CPU computes instead")]
+    NoMemory(String),
+}
 
 impl GpuError {
-    pub(super) fn of(reason: impl std::fmt::Display) -> Self {
-        Self(reason.to_string().split_whitespace().collect::<Vec<&str>>().join(" "))
+    pub(super) fn lost(reason: impl std::fmt::Display) -> Self {
+        Self::Lost(sentence(reason))
     }
 }
 
+impl From<&wgpu::Error> for GpuError {
+    fn from(error: &wgpu::Error) -> Self {
+        match error {
+            wgpu::Error::OutOfMemory { .. } => Self::NoMemory(sentence(error)),
+            _ => Self::lost(error),
+        }
+    }
+}
+
+fn sentence(reason: impl std::fmt::Display) -> String {
+    reason.to_string().split_whitespace().collect::<Vec<&str>>().join(" ")
+}
+
 impl Gpu {
-    /// On a device that is open.
+    /// On a device that is open; every rollout that it can do runs there.
     pub fn new(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self { device, queue, kernels: Arc::default() }
+        Self { device, queue, kernels: Arc::default(), crossovers: None }
+    }
+
+    /// The same, used only where it was measured to be faster than the CPU.
+    #[must_use]
+    pub fn where_faster(self, crossovers: Crossovers) -> Self {
+        Self { crossovers: Some(Arc::new(crossovers)), ..self }
+    }
+
+    /// The same, used whatever it costs.
+    #[must_use]
+    pub fn always(self) -> Self {
+        Self { crossovers: None, ..self }
+    }
+
+    /// What is known of where it is faster than the CPU; `None` where that does not matter.
+    pub fn crossovers(&self) -> Option<&Crossovers> {
+        self.crossovers.as_deref()
     }
 
     /// Compiled when first asked for.
@@ -42,7 +80,7 @@ impl Gpu {
         let scopes = filters.map(|filter| self.device.push_error_scope(filter));
         let done = work();
         let errors: Vec<wgpu::Error> = scopes.into_iter().rev().filter_map(|scope| pollster::block_on(scope.pop())).collect();
-        errors.first().map_or(Ok(done), |error| Err(GpuError::of(error)))
+        errors.first().map_or(Ok(done), |error| Err(error.into()))
     }
 
     /// Whether a buffer of that many numbers can be bound.

@@ -1,6 +1,7 @@
 //! A network on a device: weights that stay, buffers that are used again, and one submission for a whole rollout.
 
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use wgpu::BufferUsages;
 
@@ -11,6 +12,8 @@ use super::{COLUMNS, MOST_COMPONENTS, Step, mixture, von_mises_fisher};
 
 /// Multiplications in one submission: a fraction of a second on a small GPU, whose driver gives up on longer ones.
 const MOST_PRODUCTS: usize = 1 << 39;
+/// The slowest adapter takes a few seconds for the largest batch.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Workgroups along one side of a dispatch.
 const MOST_WORKGROUPS: usize = 65_535;
 
@@ -26,6 +29,8 @@ pub struct LivePath {
     scaling: wgpu::Buffer,
     /// Multiplications in one submission.
     pub(super) most_products: usize,
+    /// How long a rollout may take before the driver counts as hanging.
+    pub(super) patience: Duration,
     /// Of the last batch, for the next one of its form.
     idle: Mutex<Option<Workspace>>,
 }
@@ -54,7 +59,16 @@ impl LivePath {
             (layers.collect(), head, read(&[network.frame_mean.as_slice(), &network.frame_inverse_std].concat()))
         });
         let (layers, head, scaling) = uploaded.ok()?;
-        Some(Self { gpu: gpu.clone(), network, layers, head, scaling, most_products: MOST_PRODUCTS, idle: Mutex::default() })
+        Some(Self {
+            gpu: gpu.clone(),
+            network,
+            layers,
+            head,
+            scaling,
+            most_products: MOST_PRODUCTS,
+            patience: PATIENCE,
+            idle: Mutex::default(),
+        })
     }
 
     /// What is computed.
@@ -244,11 +258,12 @@ impl Workspace {
             // Nobody waits any more only if polling has failed, which is what is reported then.
             let _ = told.send(result);
         });
-        path.gpu.device.poll(wgpu::PollType::wait_indefinitely()).map_err(GpuError::of)?;
-        mapped.recv().map_err(GpuError::of)?.map_err(GpuError::of)?;
+        let patience = wgpu::PollType::Wait { submission_index: None, timeout: Some(path.patience) };
+        path.gpu.device.poll(patience).map_err(GpuError::lost)?;
+        mapped.recv().map_err(GpuError::lost)?.map_err(GpuError::lost)?;
         let n_columns = batch.n_rows() * batch.n_steps * COLUMNS;
         let outcome = {
-            let bytes = self.results.get_mapped_range(..).map_err(GpuError::of)?;
+            let bytes = self.results.get_mapped_range(..).map_err(GpuError::lost)?;
             let (columns, states) = bytes.split_at(4 * n_columns);
             let states = &states[..4 * batch.n_rows() * batch.n_steps * path.network.dim];
             Outcome { columns: bytemuck::pod_collect_to_vec(columns), states: bytemuck::pod_collect_to_vec(states) }

@@ -8,6 +8,7 @@
 
 pub mod activate;
 pub mod advance;
+mod crossover;
 mod kernel;
 mod live;
 pub mod mixture;
@@ -19,6 +20,7 @@ mod tests;
 pub mod twin;
 pub mod von_mises_fisher;
 
+pub use crossover::{Crossovers, Pace, crossover};
 pub use kernel::{Gpu, GpuError};
 pub use live::LivePath;
 pub use network::{Activation, Batch, Bound, From, Head, Layer, MixtureHead, Network, Order, Outcome, Rule, To, VonMisesFisherHead};

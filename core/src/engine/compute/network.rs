@@ -18,6 +18,12 @@ pub struct Network {
 }
 
 impl Network {
+    /// What a step costs depends on: dimensions, window, and inputs and outputs of each layer.
+    pub fn shape(&self) -> String {
+        let layers: Vec<String> = self.layers.iter().map(|layer| format!("{}-{}", layer.n_in, layer.bias.len())).collect();
+        format!("{}x{} {}", self.dim, self.window, layers.join(" "))
+    }
+
     /// The sizes of a batch.
     pub(super) fn step(&self, n_segments: usize, n_schedules: usize, n_steps: usize, horizon: usize) -> super::Step {
         let first = self.window + horizon - 2;

@@ -337,3 +337,15 @@ fn a_lost_device_is_one_sentence() {
     }
     assert!(LivePath::new(&gpu, network).is_none());
 }
+
+#[test]
+fn a_driver_that_does_not_answer_in_time_counts_as_lost() {
+    let mut rng = StdRng::seed_from_u64(8);
+    let network = network(&mut rng, [64, 4, 130], vmf_head(Bound::Soft(5.0, 7.0)));
+    let mut path = LivePath::new(gpu(), network.clone()).unwrap();
+    let batch = batch(&mut rng, &network, [20, 2, 16, 1], Rule::Median);
+    path.patience = std::time::Duration::from_nanos(1);
+    assert!(matches!(path.run(&batch), Err(GpuError::Lost(_))));
+    path.patience = std::time::Duration::from_mins(1);
+    assert!(path.run(&batch).is_ok(), "what it was doing then is not waited for by the next one");
+}
