@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use driftscope_core::audio::{self, AudioClip};
-use driftscope_core::context::{Corpus, Pairs, Side, Slice};
+use driftscope_core::context::{Corpus, Pairs, Side, Slice, Source};
 use driftscope_core::job::JobCtx;
 use driftscope_core::latents::{CodecTag, Store};
 use driftscope_core::predict::{Baselines, Predictor, PredictorConfig, PredictorKind, fit_predictor};
@@ -49,7 +49,7 @@ fn predictors(store: &Store, asked: &[PathBuf], corpus: &Corpus, job: &JobCtx) -
     for folder in folders {
         for path in checkpoints(&folder)? {
             let predictor = Predictor::load(&path, &job.device)?;
-            match mismatch(&predictor, corpus) {
+            match mismatch(&predictor, corpus.into()) {
                 None => found.push(predictor),
                 Some(why) if !asked.is_empty() => anyhow::bail!("{} {why}", path.display()),
                 Some(_) => {}
@@ -92,14 +92,14 @@ pub(crate) fn baselines(corpus: &Corpus, predictor: &Predictor) -> Baselines {
 }
 
 /// Why a predictor says nothing about these latents: after its name, the rest of a sentence.
-pub(crate) fn mismatch(predictor: &Predictor, corpus: &Corpus) -> Option<String> {
-    let (wanted, dim) = (predictor.info.dim, corpus.dim);
+pub(crate) fn mismatch(predictor: &Predictor, latents: Source) -> Option<String> {
+    let (wanted, dim) = (predictor.info.dim, latents.dim());
     if wanted != dim {
         return Some(format!(
             "predicts frames of {wanted} values, but the store's frames have {dim}; use a predictor fitted on such latents"
         ));
     }
-    match (&predictor.info.provenance.codec, &corpus.codec) {
+    match (&predictor.info.provenance.codec, latents.codec()) {
         (Some(fitted), Some(stored)) if fitted != stored => Some(format!(
             "was fitted on latents of codec {}, but the store holds those of codec {}; fit one on this store",
             named(fitted),

@@ -2,7 +2,10 @@
 //!
 //! `DRIFTSCOPE_PYTHON=/path/to/python cargo bench --profile dev --bench injection` names a Python that has torch; without it only
 //! our own time is measured, and that is said. Means of every mode are compared too: a fast wrong answer is not a result.
+//! `DRIFTSCOPE_DEVICE=gpu` (or auto, cuda) runs it there, PyTorch through CUDA, its live rollout as a CUDA graph.
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+
+mod device;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,11 +14,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Tensor, TensorData};
 use driftscope_core::context::{Corpus, CorpusUtterance, Pairs, Side, Slice};
 use driftscope_core::job::JobCtx;
 use driftscope_core::latents::Latents;
-use driftscope_core::predict::{Baselines, Predictor};
+use driftscope_core::predict::{Baselines, MagnitudeRule, Predictor};
 use driftscope_core::rollout::{Rollout, RolloutConfig, Schedule, Segment, SegmentConfig, rollout, sample_segments};
 use driftscope_numerics::elementwise::sum_of_squares;
 use rand::rngs::StdRng;
@@ -42,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rng = StdRng::seed_from_u64(1);
     let corpus = random_corpus(&mut rng);
     write(&folder.path().join("model.safetensors"), &random_mdn(&mut rng), Some(mdn_metadata()))?;
-    let ctx = JobCtx::quiet(Device::flex(), 1);
+    let (opened, torch) = device::open()?;
+    let ctx = JobCtx::on(&opened, 1);
     let predictor = Predictor::load(&folder.path().join("model.safetensors"), &ctx.device)?;
     let config = SegmentConfig { n_utterances: UTTERANCES, segments_per_utterance: SEGMENTS, max_frames: FRAMES };
     let mut segments = sample_segments(&corpus, WINDOW, 1, STEPS, &config, 1)?;
@@ -62,8 +66,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!(
         "injection, D {DIM}, W {WINDOW}, hidden {HIDDEN}, {COMPONENTS} components, {UTTERANCES} utterances × {SEGMENTS} segments × 4 modes × {STEPS} steps"
     );
+    println!("on {}", opened.description);
     println!("driftscope        {seconds:8.3} s (best of {REPEATS})");
-    live(&segments[..1], |segments, schedules| {
+    let reading = reading(&ctx, &predictor);
+    let live = live(&segments[..1], |segments, schedules| {
         rollout(&ctx, &corpus, &predictor, &baselines, segments, schedules, &RolloutConfig::default()).map(|_| ())
     })?;
     let Some(python) = std::env::var_os("DRIFTSCOPE_PYTHON") else {
@@ -73,11 +79,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     write(&folder.path().join("data.safetensors"), &data(&corpus, &segments, &baselines), None)?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/injection_peer_way.py");
     let threads = std::thread::available_parallelism()?.to_string();
-    let output = Command::new(python).arg(script).arg(folder.path()).arg(threads).output()?;
+    let output = Command::new(python).arg(script).arg(folder.path()).args([threads.as_str(), torch]).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }
     let theirs: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    for (what, key, ours) in [("live rollout", "live", live), ("batch of 2,048", "reading", reading)] {
+        let other = theirs[key]["milliseconds"].as_f64().ok_or("no milliseconds in the Python program's answer")?;
+        println!("PyTorch, {what}: {other:.2} ms, ours {ours:.2} ms: ratio {:.2}", other / ours);
+    }
     for (label, key) in [("PyTorch, peer's way", "peer_way"), ("PyTorch, batched", "batched")] {
         let other = theirs[key]["seconds"].as_f64().ok_or("no seconds in the Python program's answer")?;
         println!(
@@ -90,7 +100,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// One start in five modes, as the window rolls it while a slider moves, against reading the weights once a step and nothing else.
-fn live<E>(start: &[Segment], run: impl Fn(&[Segment], &[Schedule]) -> Result<(), E>) -> Result<(), E> {
+fn live<E>(start: &[Segment], run: impl Fn(&[Segment], &[Schedule]) -> Result<(), E>) -> Result<f64, E> {
     let mut schedules = Schedule::standard(STEPS);
     schedules.push(Schedule::inject_after("painted", &[6, 11], STEPS));
     let best = |work: &dyn Fn() -> Result<(), E>| -> Result<f64, E> {
@@ -118,7 +128,26 @@ fn live<E>(start: &[Segment], run: impl Fn(&[Segment], &[Schedule]) -> Result<()
         megabytes * STEPS as f64 / read,
         rolled / read
     );
-    Ok(())
+    Ok(rolled)
+}
+
+/// Milliseconds for likelihood and mean of 2,048 windows, from and to the host.
+fn reading(ctx: &JobCtx, predictor: &Predictor) -> f64 {
+    const ROWS: usize = 2048;
+    let mut rng = StdRng::seed_from_u64(2);
+    let mut noise = |n: usize| (0..n).map(|_| StandardNormal.sample(&mut rng)).collect::<Vec<f32>>();
+    let (windows, deltas) = (noise(ROWS * WINDOW * DIM), noise(ROWS * DIM));
+    let mut least = f64::INFINITY;
+    for _ in 0..=REPEATS {
+        let begin = Instant::now();
+        let tensor = |values: &[f32], width: usize| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [ROWS, width]), &ctx.device);
+        let (windows, deltas) = (tensor(&windows, WINDOW * DIM), tensor(&deltas, DIM));
+        let reading = predictor.read(windows, &deltas, MagnitudeRule::Mean, 1.0, &mut StdRng::seed_from_u64(3));
+        black_box((reading.nll.into_data(), reading.mean.into_data()));
+        least = least.min(begin.elapsed().as_secs_f64() * 1e3);
+    }
+    println!("likelihood and mean of {ROWS} windows: {least:.1} ms");
+    least
 }
 
 /// Random walks of `UTTERANCES` evaluation utterances and one training utterance for the baseline.

@@ -2,7 +2,10 @@
 //!
 //! `DRIFTSCOPE_PYTHON=/path/to/python cargo bench --profile dev --bench mdn_training` names a Python that has torch; without it
 //! only our own time is measured, and that is said. A step is: draw and copy out the windows, forward, loss, backward, clip, AdamW.
+//! `DRIFTSCOPE_DEVICE=gpu` (or auto, cuda) trains there, PyTorch through CUDA.
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+
+mod device;
 
 use std::error::Error;
 use std::path::Path;
@@ -10,8 +13,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use burn::tensor::Device;
 use driftscope_core::context::{Corpus, CorpusUtterance, Side};
+use driftscope_core::engine::OpenDevice;
 use driftscope_core::job::{JobCtx, Progress};
 use driftscope_core::latents::Latents;
 use driftscope_core::predict::{PredictorConfig, PredictorKind, fit_predictor};
@@ -35,28 +38,29 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..PredictorConfig::default()
     };
     let threads = std::thread::available_parallelism()?.to_string();
-    println!("mdn training step, D {DIM}, W 8, hidden 1024, 8 components, batch 256, {threads} threads");
-    let ours = milliseconds_per_step(&config)?;
+    let (opened, torch) = device::open()?;
+    println!("mdn training step, D {DIM}, W 8, hidden 1024, 8 components, batch 256, {threads} threads, on {}", opened.description);
+    let ours = milliseconds_per_step(&opened, &config)?;
     println!("driftscope  {ours:8.1} ms (best of {BLOCKS} blocks of {STEPS_PER_BLOCK} steps)");
     let Some(python) = std::env::var_os("DRIFTSCOPE_PYTHON") else {
         println!("not compared: set DRIFTSCOPE_PYTHON to a Python that has torch");
         return Ok(());
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/mdn_training.py");
-    let output = Command::new(python).arg(script).arg(&threads).output()?;
+    let output = Command::new(python).arg(script).args([threads.as_str(), torch]).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }
     let theirs: f64 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
     println!("PyTorch     {theirs:8.1} ms: ratio {:.2} (PyTorch's time over ours)", theirs / ours);
     // Once more, since another program on the machine hurts whoever runs beside it.
-    let again = milliseconds_per_step(&config)?;
+    let again = milliseconds_per_step(&opened, &config)?;
     println!("driftscope  {again:8.1} ms, again");
     Ok(())
 }
 
 /// From the times at which the fit loop reports.
-fn milliseconds_per_step(config: &PredictorConfig) -> Result<f64, Box<dyn Error>> {
+fn milliseconds_per_step(opened: &OpenDevice, config: &PredictorConfig) -> Result<f64, Box<dyn Error>> {
     let mut rng = StdRng::seed_from_u64(1);
     let values = (0..FRAMES * DIM).map(|_| rng.random_range(-1.0..1.0)).collect();
     let utterance = CorpusUtterance {
@@ -69,7 +73,7 @@ fn milliseconds_per_step(config: &PredictorConfig) -> Result<f64, Box<dyn Error>
     let corpus = Corpus { utterances: vec![utterance], dim: DIM, frame_rate_hz: 12.5, source: "noise".into(), codec: None };
     let reports = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&reports);
-    let mut ctx = JobCtx::quiet(Device::flex(), 1);
+    let mut ctx = JobCtx::on(opened, 1);
     ctx.progress = Progress::new(move |event| {
         if let Ok(mut reports) = sink.lock() {
             reports.push((event.done, Instant::now()));

@@ -2,7 +2,8 @@
 //!
 //! Nothing here knows what the work is. The window and the command line each supply their own [`Progress`] sink.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+mod recovery;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -11,6 +12,8 @@ use burn::tensor::Device;
 
 use crate::engine::compute::{Gpu, GpuError};
 use crate::engine::{Health, OpenDevice, is_cpu};
+
+pub(crate) use recovery::Block;
 
 /// Everything a long operation needs besides its data and its config.
 #[derive(Clone, Debug)]
@@ -69,49 +72,6 @@ impl JobCtx {
         let reason = self.health.lost().unwrap_or_default().to_owned();
         self.progress.report("the graphics device is lost", 0, None, GpuError::Lost(reason).to_string());
     }
-
-    /// What `work` gives on this job's device; where that is lost, then or before, what it gives on the CPU. `work` starts over there,
-    /// so it is a piece of the job small enough to be done twice.
-    pub fn surviving<T>(&self, mut work: impl FnMut(&Self) -> T) -> T {
-        if is_cpu(&self.device) {
-            return work(self);
-        }
-        if self.health.lost().is_none() {
-            // burn says that a device is lost where values are read back, mostly by a panic.
-            match catch_unwind(AssertUnwindSafe(|| work(self))) {
-                Ok(done) => return done,
-                Err(panic) => match catch_unwind(AssertUnwindSafe(|| self.device.sync())) {
-                    Ok(Ok(())) => resume_unwind(panic),
-                    Ok(Err(error)) => self.lose(error),
-                    Err(_) => self.lose("it does not answer any more"),
-                },
-            }
-        }
-        work(&self.on_cpu())
-    }
-}
-
-/// How a block of work went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Block {
-    /// It is done.
-    Done,
-    /// The device has no memory for so much at once; nothing was done.
-    TooLarge,
-}
-
-/// Hands `work` blocks of at most `most` of `items`, with the place of each block's first item, until all are done; half as many at a
-/// time from where there was no memory. A block of one cannot be too large: `work` does it elsewhere, or fails.
-pub(crate) fn in_blocks<T, E>(items: &[T], most: usize, mut work: impl FnMut(usize, &[T]) -> Result<Block, E>) -> Result<(), E> {
-    let (mut first, mut most) = (0, most.max(1));
-    while first < items.len() {
-        let some = &items[first..items.len().min(first + most)];
-        match work(first, some)? {
-            Block::Done => first += some.len(),
-            Block::TooLarge => most = (some.len() / 2).max(1),
-        }
-    }
-    Ok(())
 }
 
 /// The job was stopped by its user.
@@ -178,28 +138,5 @@ impl std::fmt::Debug for Progress {
 impl Default for Progress {
     fn default() -> Self {
         Self::new(|_| {})
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_are_halved_where_memory_ends_and_nothing_is_done_twice() {
-        let items: Vec<usize> = (0..23).collect();
-        let (mut tried, mut done) = (Vec::new(), Vec::new());
-        in_blocks::<_, ()>(&items, 16, |first, some| {
-            tried.push(some.len());
-            if some.len() > 5 {
-                return Ok(Block::TooLarge);
-            }
-            assert_eq!(first, some[0]);
-            done.extend_from_slice(some);
-            Ok(Block::Done)
-        })
-        .unwrap();
-        assert_eq!((tried, done), (vec![16, 8, 4, 4, 4, 4, 4, 3], items.clone()));
-        assert_eq!(in_blocks(&items, 4, |first, _| if first == 8 { Err("stopped") } else { Ok(Block::Done) }), Err("stopped"));
     }
 }

@@ -1,10 +1,13 @@
 """Injection at a given size in PyTorch, two ways: as the peer's protocol describes it, and fully batched.
 
-Usage: python injection_peer_way.py FOLDER THREADS
+Usage: python injection_peer_way.py FOLDER THREADS [cpu|cuda]
 
 FOLDER holds model.safetensors (an MDN with the peer's key names) and data.safetensors (x [utterances, frames, dim] float32,
 starts [utterances, segments] int64, baseline_mean and baseline_variance [dim] float32). Prints one JSON object: seconds of both
 ways and the means of both per mode, so that the caller can check that the same thing was computed.
+
+Also milliseconds of a live rollout (one start in five modes, 16 steps; on CUDA as one graph) and of likelihood and mean of 2,048 windows
+that come from the host and go back to it.
 
 The peer's way: mode by mode, utterance by utterance, one batch of that utterance's segments, two forwards a step (likelihood,
 then expected mean). It needs torch and nothing else.
@@ -89,7 +92,7 @@ def metrics(nll, mean, delta, state, before, data):
 
 def windows_at(x, starts, window, offset):
     """Frames starts + offset - window ... starts + offset - 1, flattened, oldest first."""
-    index = starts.unsqueeze(1) + torch.arange(offset - window, offset)
+    index = starts.unsqueeze(1) + torch.arange(offset - window, offset, device=starts.device)
     return x[index].flatten(1)
 
 
@@ -116,7 +119,7 @@ def batched(model, data, window):
     x, starts = data["x"], data["starts"]
     n_utterances, n_frames, dim = x.shape
     flat = x.reshape(-1, dim)
-    first = (starts + torch.arange(n_utterances).unsqueeze(1) * n_frames).flatten()
+    first = (starts + torch.arange(n_utterances, device=starts.device).unsqueeze(1) * n_frames).flatten()
     sums = {}
     contexts = torch.cat([windows_at(flat, first, window, step) for step in range(N_STEPS)])
     before = torch.cat([flat[first + step - 1] for step in range(N_STEPS)])
@@ -145,33 +148,95 @@ def batched(model, data, window):
     return sums
 
 
+def live_rollout(model, window, state, context, truth):
+    """One start in five modes: rows that share their first window. truth [steps, dim]; returns what the window draws of each step."""
+    injected = [set(range(1, N_STEPS + 1)), {4, 8, 12}, {1}, set(), {6, 11}]
+    keep = torch.tensor([[step in steps for steps in injected] for step in range(1, N_STEPS + 1)], device=state.device).unsqueeze(-1)
+    rows = []
+    before = state
+    for step in range(N_STEPS):
+        delta = (truth[step] - before[0]).expand_as(state)
+        parameters = model(context)
+        mean = mixture_mean(parameters)
+        state = torch.where(keep[step], truth[step], state + mean)
+        rows.append(torch.cat([mixture_nll(parameters, delta).unsqueeze(-1), (state - truth[step]).norm(dim=-1, keepdim=True), state], -1))
+        context = torch.cat([context[:, state.shape[-1] :], state], dim=-1)
+        before = truth[step].expand_as(state)
+    return torch.stack(rows)
+
+
+def live(model, data, window, device, repeats=20):
+    x = data["x"][0]
+    t0 = int(data["starts"][0][0])
+    context = x[t0 - window : t0].flatten().expand(5, -1).contiguous()
+    state, truth = x[t0 - 1].expand(5, -1).contiguous(), x[t0 : t0 + N_STEPS].contiguous()
+    work = lambda: live_rollout(model, window, state, context, truth)
+    if device == "cuda":
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            rows = work()
+        work = lambda: (graph.replay(), rows)[1]
+    return fastest(lambda: work().cpu(), repeats)
+
+
+def reading(model, input_dim, output_dim, device, repeats=4):
+    windows, deltas = torch.randn(2048, input_dim), torch.randn(2048, output_dim)
+
+    def work():
+        parameters = model(windows.to(device))
+        return mixture_nll(parameters, deltas.to(device)).cpu(), mixture_mean(parameters).cpu()
+
+    return fastest(work, repeats)
+
+
+def fastest(work, repeats):
+    best = math.inf
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begin)
+    return {"milliseconds": best * 1e3}
+
+
 def timed(work, *args, repeats=1):
     best, result = math.inf, None
     for _ in range(repeats):
         begin = time.perf_counter()
-        result = work(*args)
+        result = {mode: values.cpu() for mode, values in work(*args).items()}
         best = min(best, time.perf_counter() - begin)
     return best, {mode: dict(zip(METRICS, values.tolist())) for mode, values in result.items()}
 
 
 def main():
     folder, threads = Path(sys.argv[1]), int(sys.argv[2])
+    device = sys.argv[3] if len(sys.argv) > 3 else "cpu"
     torch.set_num_threads(threads)
     weights, metadata = read_safetensors(folder / "model.safetensors")
     data, _ = read_safetensors(folder / "data.safetensors")
     kwargs = json.loads(metadata["model_kwargs"])
     model = Mdn(kwargs["input_dim"], kwargs["output_dim"], kwargs["n_components"], kwargs["hidden_dim"])
     model.load_state_dict(weights)
-    model.eval()
+    model.to(device).eval()
+    data = {name: values.to(device) for name, values in data.items()}
     window = int(metadata["window_size"])
     with torch.no_grad():
-        model(torch.zeros(8, kwargs["input_dim"]))
+        model(torch.zeros(8, kwargs["input_dim"], device=device))
+        live_milliseconds = live(model, data, window, device)
+        reading_milliseconds = reading(model, kwargs["input_dim"], kwargs["output_dim"], device)
         batched_seconds, batched_means = timed(batched, model, data, window, repeats=3)
         peer_seconds, peer_means = timed(peer_way, model, data, window)
     print(
         json.dumps(
             {
                 "torch": torch.__version__,
+                "live": live_milliseconds,
+                "reading": reading_milliseconds,
                 "peer_way": {"seconds": peer_seconds, "modes": peer_means},
                 "batched": {"seconds": batched_seconds, "modes": batched_means},
             }

@@ -1,6 +1,6 @@
-"""Milliseconds of one training step of a full-size MDN in PyTorch on the CPU, printed as one number.
+"""Milliseconds of one training step of a full-size MDN in PyTorch, printed as one number.
 
-Usage: python mdn_training.py THREADS
+Usage: python mdn_training.py THREADS [cpu|cuda]
 
 The same work as benches/mdn_training.rs: draw 256 windows of 8 frames of 512 values, forward through the network of the peer
 (hidden 1024, 2 layers, 8 components, clamp on ln sigma), mixture likelihood, backward, clip to norm 1, AdamW. Needs torch only.
@@ -38,13 +38,14 @@ class Mdn(nn.Module):
 def main():
     torch.set_num_threads(int(sys.argv[1]))
     torch.manual_seed(1)
-    frames = torch.rand(FRAMES, DIM) * 2 - 1
-    offsets = torch.arange(WINDOW)
-    model = Mdn()
+    device = sys.argv[2] if len(sys.argv) > 2 else "cpu"
+    frames = torch.rand(FRAMES, DIM, device=device) * 2 - 1
+    offsets = torch.arange(WINDOW, device=device)
+    model = Mdn().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
 
     def step():
-        t = torch.randint(WINDOW, FRAMES, (BATCH,))
+        t = torch.randint(WINDOW, FRAMES, (BATCH,), device=device)
         windows = frames[t.unsqueeze(1) - WINDOW + offsets].reshape(BATCH, -1)
         deltas = frames[t] - frames[t - 1]
         loss = model.nll(windows, deltas).mean()
@@ -59,6 +60,8 @@ def main():
         begin = time.perf_counter()
         for _ in range(STEPS_PER_BLOCK):
             step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         best = min(best, (time.perf_counter() - begin) * 1e3 / STEPS_PER_BLOCK)
     print(best)
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use burn::tensor::Device;
 use driftscope_core::context::{Corpus, Pairs, Slice};
 use driftscope_core::diagnose::toy::{Toy, toy_corpus};
+use driftscope_core::diagnose::{EvaluateConfig, evaluate};
 use driftscope_core::engine::compute::Gpu;
 use driftscope_core::engine::{DeviceChoice, Health, OpenDevice};
 use driftscope_core::job::{Cancel, JobCtx, Progress};
@@ -182,6 +183,32 @@ fn a_fit_on_the_gpu_learns_what_one_on_the_cpu_learns() {
             assert!(apart < 2e-3, "{kind:?}, {}: thirty steps of training part them by {apart}", got.schedule.name);
         }
     }
+}
+
+#[test]
+fn an_evaluation_on_the_gpu_is_the_cpus_also_where_the_device_is_lost_on_the_way() {
+    let (instance, adapter, device, queue) = device_to_lose();
+    let backend = adapter.get_info().backend;
+    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device: device.clone(), queue, backend };
+    let on_gpu = JobCtx { device: Device::wgpu_options().setup(setup).init().unwrap(), ..cpu() };
+    let corpus = corpus(4);
+    let config = PredictorConfig { window: 2, n_components: 2, hidden_dim: 8, max_steps: 5, batch: 8, ..PredictorConfig::default() };
+    let predictors = [fit_predictor(&on_gpu, &corpus, &config, None).unwrap()];
+    let numbers = |ctx: &JobCtx| -> Vec<f32> {
+        let evaluation = evaluate(ctx, &corpus, &predictors, &EvaluateConfig::default()).unwrap();
+        let sides = evaluation.horizons.iter().flat_map(|h| [&h.train, &h.eval]);
+        sides.flat_map(|side| [side.nll.mean, side.cos.mean, side.dnll.median].map(|x| x.unwrap() as f32)).collect()
+    };
+    let reference = numbers(&cpu());
+    let whole = apart(&numbers(&on_gpu), &reference);
+    assert!(whole < 1e-4 && on_gpu.health.lost().is_none(), "{whole}");
+    let progress = Progress::new(move |event| {
+        if event.stage.contains("training side") {
+            device.destroy();
+        }
+    });
+    let apart = apart(&numbers(&JobCtx { progress, ..on_gpu.clone() }), &reference);
+    assert!(apart < 1e-4 && on_gpu.health.lost().is_some(), "{apart}");
 }
 
 #[test]

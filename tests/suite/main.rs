@@ -25,6 +25,7 @@ mod shaders;
 mod shared;
 mod stores;
 mod story;
+mod streamed;
 mod tidy;
 mod toys;
 mod window;

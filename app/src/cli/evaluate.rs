@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::bail;
-use driftscope_core::context::Corpus;
+use driftscope_core::context::Source;
 use driftscope_core::diagnose::{EvaluateConfig, Evaluation, evaluate};
 use driftscope_core::predict::Predictor;
 use serde_json::json;
@@ -25,12 +25,15 @@ pub(super) struct Args {
     /// Only these horizons
     #[arg(long, value_name = "K,…", value_delimiter = ',')]
     horizons: Vec<usize>,
+    /// Latents held in memory, in MB; those of a larger store are read again in each pass
+    #[arg(long, value_name = "MB", default_value_t = 512)]
+    memory: usize,
     #[command(flatten)]
     pub(super) json: JsonArg,
 }
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
-    let (_, corpus) = input::corpus(&args.store, session)?;
+    let corpus = input::stored_corpus(&args.store, args.memory, session)?;
     let predictors = predictors(&args.predictor, &args.horizons, &corpus, session)?;
     let evaluation = evaluate(&session.job()?, &corpus, &predictors, &EvaluateConfig::default())?;
     let eval = evaluation.horizons.iter().map(|h| (format!("k{}", h.horizon), json!(h.eval.cos.mean)));
@@ -39,11 +42,17 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
 }
 
 /// Loads checkpoints (those of folders in name order), those of the wanted horizons, ordered by horizon.
-pub(super) fn predictors(paths: &[PathBuf], horizons: &[usize], corpus: &Corpus, session: &Session) -> anyhow::Result<Vec<Predictor>> {
+pub(super) fn predictors<'a>(
+    paths: &[PathBuf],
+    horizons: &[usize],
+    latents: impl Into<Source<'a>>,
+    session: &Session,
+) -> anyhow::Result<Vec<Predictor>> {
+    let latents = latents.into();
     let mut predictors = Vec::new();
     for path in paths {
         for file in crate::open::checkpoints(path)? {
-            predictors.push(input::predictor(&file, corpus, session)?);
+            predictors.push(input::predictor(&file, latents, session)?);
         }
     }
     if let Some(horizon) = horizons.iter().find(|k| predictors.iter().all(|p| p.info.horizon != **k)) {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use driftscope_core::codec::{Codec, CodecKind, CodecOptions, EncodecFrames, EndPadding, Gelu, Tap};
-use driftscope_core::context::{Corpus, Side};
-use driftscope_core::latents::{CodecTag, Store};
+use driftscope_core::context::{Corpus, Side, Source, StoredCorpus};
+use driftscope_core::latents::{CodecTag, Store, StoreError};
 use driftscope_core::predict::Predictor;
 
 use super::session::Session;
@@ -98,31 +98,49 @@ pub(super) fn speakers(file: &Path) -> anyhow::Result<Vec<String>> {
 
 /// Opens a store and reads it into memory with its split.
 pub(super) fn corpus(store: &StoreArg, session: &Session) -> anyhow::Result<(Store, Corpus)> {
+    let store = open(store, session)?;
+    let (corpus, left_out) = Corpus::read(&store)?;
+    say_left_out(&store, corpus.utterances.len(), &left_out, session);
+    Ok((store, corpus))
+}
+
+/// Opens a store to be read in passes, with `memory_mb` of it in memory.
+pub(super) fn stored_corpus(store: &StoreArg, memory_mb: usize, session: &Session) -> anyhow::Result<StoredCorpus> {
+    let store = open(store, session)?;
+    let (corpus, left_out) = StoredCorpus::open(store, memory_mb.saturating_mul(1 << 20), &session.cancel, &session.console.progress())?;
+    say_left_out(corpus.store(), Source::from(&corpus).n_utterances(), &left_out, session);
+    Ok(corpus)
+}
+
+fn open(store: &StoreArg, session: &Session) -> anyhow::Result<Store> {
     let store = Store::open(&store.store)?;
     if store.split().is_none() {
         let path = store.path().display();
         session.console.notice(&format!("{path} has no splits/ beside it; every fourth speaker is taken for evaluation"));
     }
-    let (corpus, left_out) = Corpus::read(&store)?;
-    let n_sideless = store.utterances().len() - corpus.utterances.len() - left_out.len();
+    Ok(store)
+}
+
+fn say_left_out(store: &Store, n_kept: usize, left_out: &[StoreError], session: &Session) {
+    let n_sideless = store.utterances().len() - n_kept - left_out.len();
     if n_sideless > 0 {
         session.console.warning(&format!("left out: {n_sideless} utterances of speakers on neither side of the split"));
     }
-    for problem in &left_out {
+    for problem in left_out {
         session.console.warning(&format!("left out: {problem}"));
     }
-    Ok((store, corpus))
 }
 
 /// Loads a predictor and checks that it fits the latents; says so where it was fitted on speakers that it is measured on here.
-pub(super) fn predictor(path: &Path, corpus: &Corpus, session: &Session) -> anyhow::Result<Predictor> {
+pub(super) fn predictor<'a>(path: &Path, latents: impl Into<Source<'a>>, session: &Session) -> anyhow::Result<Predictor> {
+    let latents = latents.into();
     let predictor = Predictor::load(path, &session.device()?.device)?;
     let (name, made) = (path.display(), &predictor.info.provenance);
-    if let Some(why) = crate::open::mismatch(&predictor, corpus) {
+    if let Some(why) = crate::open::mismatch(&predictor, latents) {
         bail!("{name} {why}");
     }
-    let eval: BTreeSet<&String> = corpus.side(Side::Eval).map(|u| &u.speaker).collect();
-    let seen: Vec<&&String> = eval.iter().filter(|s| made.train_speakers.contains(**s)).collect();
+    let eval: BTreeSet<&str> = latents.outlines().filter(|u| u.side == Side::Eval).map(|u| u.speaker).collect();
+    let seen: Vec<&&str> = eval.iter().filter(|s| made.train_speakers.contains(**s)).collect();
     if let Some(first) = seen.first() {
         session.console.warning(&format!(
             "{name} was trained on {} of the {} evaluation speakers ({first}, for one); numbers here are not of unseen speakers",

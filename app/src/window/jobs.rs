@@ -384,7 +384,7 @@ fn work(task: &Task, ctx: &JobCtx, sessions: &[Arc<Session>], registry: Option<&
         Task::AddPredictor { path, store } => {
             let session = session(*store)?;
             let predictor = Predictor::load(path, &ctx.device)?;
-            if let Some(why) = open::mismatch(&predictor, &session.corpus) {
+            if let Some(why) = open::mismatch(&predictor, session.corpus.as_ref().into()) {
                 anyhow::bail!("{} {why}", path.display());
             }
             let said = format!("Added {} to {}.", predictor_name(&predictor.info), session.name);

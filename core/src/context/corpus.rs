@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-use crate::latents::{CodecTag, Latents, Split, Store, StoreError};
+use super::ahead::ReadAhead;
+use crate::job::{Cancel, Cancelled, Progress};
+use crate::latents::{CodecTag, Latents, Split, Store, StoreError, Utterance};
 
 /// Which side of the split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,53 +58,25 @@ pub enum CorpusError {
     /// Nothing on a side.
     #[error("{0}")]
     Unusable(String),
+    /// No threads to read with.
+    #[error("no threads could be started to read with ({0})")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// Stopped.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 impl Corpus {
     /// Reads every utterance of `store`; split = the store's own, or every fourth speaker as eval when it has none. Utterances that
     /// cannot be read are left out and returned as problems, each naming its utterance.
     pub fn read(store: &Store) -> Result<(Self, Vec<StoreError>), CorpusError> {
-        let unusable = |reason: String| CorpusError::Unusable(format!("{}: {reason}", store.path().display()));
-        let split = if let Some(split) = store.split() {
-            split.clone()
-        } else {
-            let speakers: BTreeSet<String> = store.utterances().iter().map(|u| u.speaker.clone()).collect();
-            // Where both are wrong, the damage is the better news: it is what to mend first.
-            let damage = || store.utterances().par_iter().find_map_first(|u| store.read(&u.id).err());
-            Split::every_fourth(&speakers).map_err(|e| damage().map_or_else(|| unusable(e.to_string()), CorpusError::Store))?
-        };
-        let side_of = |speaker: &str| {
-            let is_train = split.train_speakers.contains(speaker).then_some(Side::Train);
-            is_train.or_else(|| split.eval_speakers.contains(speaker).then_some(Side::Eval))
-        };
-        let read: Vec<Result<CorpusUtterance, StoreError>> = store
-            .utterances()
-            .par_iter()
-            .filter_map(|u| side_of(&u.speaker).map(|side| (u, side)))
-            .map(|(u, side)| {
-                let (latents, energy) = (store.read(&u.id)?, store.energy(&u.id)?);
-                Ok(CorpusUtterance { id: u.id.clone(), speaker: u.speaker.clone(), latents, energy, side })
-            })
-            .collect();
-        let (mut utterances, mut problems) = (Vec::with_capacity(read.len()), Vec::new());
-        for result in read {
-            match result {
-                Ok(utterance) => utterances.push(utterance),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        for (side, name) in [(Side::Train, "train"), (Side::Eval, "eval")] {
-            if !utterances.iter().any(|u| u.side == side) {
-                let why = match (problems.first(), store.split()) {
-                    (Some(first), _) => format!("; {} could not be read, first: {first}", problems.len()),
-                    (None, Some(_)) => "; the splits/ beside it may be those of another store".to_owned(),
-                    (None, None) => String::new(),
-                };
-                return Err(unusable(format!("no utterance of a speaker on the {name} side{why}")));
-            }
-        }
-        let source = content_hash(&utterances);
-        Ok((Self { utterances, dim: store.dim(), frame_rate_hz: store.frame_rate_hz(), source, codec: store.codec().cloned() }, problems))
+        let (mut utterances, mut contents) = (Vec::new(), Contents::default());
+        let problems = read_all(store, &ReadAhead::new()?, &Cancel::default(), &Progress::default(), |utterance| {
+            contents.add(&utterance);
+            utterances.push(utterance);
+        })?;
+        let (dim, frame_rate_hz, codec) = (store.dim(), store.frame_rate_hz(), store.codec().cloned());
+        Ok((Self { utterances, dim, frame_rate_hz, source: contents.hash(), codec }, problems))
     }
 
     /// Utterances of one side.
@@ -111,13 +85,88 @@ impl Corpus {
     }
 }
 
-/// blake3 over ids, shapes and values in order, hex; the same for every format the values are stored in.
-fn content_hash(utterances: &[CorpusUtterance]) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for u in utterances {
-        hasher.update(format!("{}\0{}\0{}\0", u.id, u.latents.n_frames(), u.latents.dim).as_bytes());
-        let bytes: Vec<u8> = u.latents.values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        hasher.update(&bytes);
+/// Hands `each` every utterance of `store` that is on a side and can be read, in order; the others of the sides are the problems.
+pub(super) fn read_all(
+    store: &Store,
+    ahead: &ReadAhead,
+    cancel: &Cancel,
+    progress: &Progress,
+    mut each: impl FnMut(CorpusUtterance),
+) -> Result<Vec<StoreError>, CorpusError> {
+    let sides = sides(store)?;
+    // An index that is wrong may name any number of frames.
+    let total = sides.iter().fold(0_u64, |total, (u, _)| total.saturating_add(u.n_frames as u64));
+    let n_bytes = |(u, _): &(&Utterance, Side)| u.n_frames.saturating_mul(store.dim() * size_of::<f32>());
+    let (mut done, mut problems, mut has) = (0_u64, Vec::new(), [false; 2]);
+    let read = |&(u, side): &(&Utterance, Side)| {
+        let (latents, energy) = (store.read(&u.id)?, store.energy(&u.id)?);
+        Ok(CorpusUtterance { id: u.id.clone(), speaker: u.speaker.clone(), latents, energy, side })
+    };
+    ahead.pass(&sides, n_bytes, read, |&(u, side), utterance| {
+        cancel.check()?;
+        match utterance {
+            Ok(utterance) => {
+                has[usize::from(side == Side::Eval)] = true;
+                each(utterance);
+            }
+            Err(problem) => problems.push(problem),
+        }
+        done = done.saturating_add(u.n_frames as u64);
+        progress.report("frames of the store", done, Some(total), "");
+        Ok::<(), CorpusError>(())
+    })?;
+    for (has, name) in has.into_iter().zip(["train", "eval"]) {
+        if !has {
+            let why = match (problems.first(), store.split()) {
+                (Some(first), _) => format!("; {} could not be read, first: {first}", problems.len()),
+                (None, Some(_)) => "; the splits/ beside it may be those of another store".to_owned(),
+                (None, None) => String::new(),
+            };
+            return Err(unusable(store, &format!("no utterance of a speaker on the {name} side{why}")));
+        }
     }
-    hasher.finalize().to_hex().to_string()
+    Ok(problems)
+}
+
+fn unusable(store: &Store, reason: &str) -> CorpusError {
+    CorpusError::Unusable(format!("{}: {reason}", store.path().display()))
+}
+
+/// The utterances whose speaker is on a side, in index order.
+fn sides(store: &Store) -> Result<Vec<(&Utterance, Side)>, CorpusError> {
+    let split = if let Some(split) = store.split() {
+        split.clone()
+    } else {
+        let speakers: BTreeSet<String> = store.utterances().iter().map(|u| u.speaker.clone()).collect();
+        // Where both are wrong, the damage is the better news: it is what to mend first.
+        let damage = || store.utterances().par_iter().find_map_first(|u| store.read(&u.id).err());
+        Split::every_fourth(&speakers).map_err(|e| damage().map_or_else(|| unusable(store, &e.to_string()), CorpusError::Store))?
+    };
+    let side_of = |speaker: &str| {
+        let is_train = split.train_speakers.contains(speaker).then_some(Side::Train);
+        is_train.or_else(|| split.eval_speakers.contains(speaker).then_some(Side::Eval))
+    };
+    Ok(store.utterances().iter().filter_map(|u| Some((u, side_of(&u.speaker)?))).collect())
+}
+
+/// blake3 over ids, shapes and values in order; the same for every format the values are stored in.
+#[derive(Default)]
+pub(super) struct Contents(blake3::Hasher);
+
+impl Contents {
+    pub(super) fn add(&mut self, utterance: &CorpusUtterance) {
+        let CorpusUtterance { id, latents, .. } = utterance;
+        self.0.update(format!("{id}\0{}\0{}\0", latents.n_frames(), latents.dim).as_bytes());
+        let mut bytes = [0; 1 << 14];
+        for values in latents.values.chunks(bytes.len() / 4) {
+            let bytes = &mut bytes[..4 * values.len()];
+            bytes.as_chunks_mut().0.iter_mut().zip(values).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+            self.0.update(bytes);
+        }
+    }
+
+    /// Hex.
+    pub(super) fn hash(self) -> String {
+        self.0.finalize().to_hex().to_string()
+    }
 }

@@ -1,6 +1,6 @@
 //! Teacher-forced pairs as flat matrices.
 
-use super::{Corpus, Side};
+use super::{Corpus, Outline, Side, Source};
 
 /// Which frames count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -75,24 +75,43 @@ pub(crate) fn target_frames(
     horizon: usize,
     slice: Slice,
 ) -> Vec<(usize, usize)> {
-    let threshold = if slice == Slice::HighEnergy { median_train_energy(corpus) } else { f64::NAN };
-    let mut origins = Vec::new();
-    for &index in utterance_indices {
-        let utterance = &corpus.utterances[index];
-        let n_frames = utterance.latents.n_frames();
-        let counts = |t: usize| match slice {
-            Slice::All => true,
-            Slice::HighEnergy => utterance.energy.as_ref().and_then(|e| e.get(t)).is_some_and(|&e| f64::from(e) > threshold),
-            Slice::UtteranceMedial => (0.17..=0.83).contains(&(t as f64 / n_frames as f64)),
-        };
-        origins.extend((first_target(window, horizon)..n_frames).filter(|&t| counts(t)).map(|t| (index, t)));
+    let source = Source::from(corpus);
+    let targets = Targets::new(source, first_target(window, horizon), slice);
+    let of = |&index: &usize| targets.of(source.outline(index), |t| t).into_iter().map(move |t| (index, t));
+    utterance_indices.iter().flat_map(of).collect()
+}
+
+/// Which frames of an utterance are targets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Targets {
+    first: usize,
+    slice: Slice,
+    /// Of the energy, where the slice asks for it.
+    threshold: f64,
+}
+
+impl Targets {
+    /// Those of `slice`, from frame `first` on.
+    pub(crate) fn new(source: Source, first: usize, slice: Slice) -> Self {
+        let threshold = if slice == Slice::HighEnergy { median_train_energy(source) } else { f64::NAN };
+        Self { first, slice, threshold }
     }
-    origins
+
+    /// The targets of `utterance`, ascending, where frame `at(t)` stands in the place of frame t.
+    pub(crate) fn of(&self, utterance: Outline, at: impl Fn(usize) -> usize) -> Vec<usize> {
+        let counts = |t: usize| match self.slice {
+            Slice::All => true,
+            Slice::HighEnergy => utterance.energy.and_then(|e| e.get(at(t))).is_some_and(|&e| f64::from(e) > self.threshold),
+            Slice::UtteranceMedial => (0.17..=0.83).contains(&(t as f64 / utterance.n_frames as f64)),
+        };
+        (self.first..utterance.n_frames).filter(|&t| counts(t)).collect()
+    }
 }
 
 /// Median energy over all frames of the training utterances, valid targets or not; NaN (above which is nothing) without energies.
-fn median_train_energy(corpus: &Corpus) -> f64 {
-    let mut energies: Vec<f32> = corpus.side(Side::Train).filter_map(|u| u.energy.as_ref()).flatten().copied().collect();
+fn median_train_energy(source: Source) -> f64 {
+    let train = source.outlines().filter(|u| u.side == Side::Train);
+    let mut energies: Vec<f32> = train.filter_map(|u| u.energy).flatten().copied().collect();
     if energies.is_empty() {
         return f64::NAN;
     }

@@ -16,6 +16,22 @@ pub struct Band {
     pub high: f64,
 }
 
+/// Sum and number of a speaker's finite values.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Total {
+    sum: f64,
+    count: f64,
+}
+
+impl Total {
+    pub(super) fn add(&mut self, value: f64) {
+        if value.is_finite() {
+            self.sum += value;
+            self.count += 1.0;
+        }
+    }
+}
+
 /// Resamples speakers with replacement, the same ones for every metric and step.
 #[derive(Clone, Debug)]
 pub(crate) struct Bootstrap {
@@ -32,7 +48,8 @@ impl Bootstrap {
         Self::of(speakers.iter().collect::<BTreeSet<_>>().len(), n_resamples, seed)
     }
 
-    fn of(n_speakers: usize, n_resamples: usize, seed: u64) -> Self {
+    /// Of `n_speakers`.
+    pub(super) fn of(n_speakers: usize, n_resamples: usize, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let draws = if n_speakers < 2 { 0 } else { n_resamples * n_speakers };
         Self { n_resamples, seed, n_speakers, draws: (0..draws).map(|_| rng.random_range(0..n_speakers)).collect() }
@@ -41,22 +58,25 @@ impl Bootstrap {
     /// Band of the mean; `values[i]` belongs to `speakers[i]`; non-finite values are left out. `None` with fewer than two speakers
     /// or without resamples.
     pub(crate) fn band(&self, values: &[f64], speakers: &[&str]) -> Option<Band> {
-        let mut by_speaker: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-        for (value, speaker) in values.iter().zip(speakers).filter(|(value, _)| value.is_finite()) {
-            let (sum, count) = by_speaker.entry(speaker).or_default();
-            *sum += value;
-            *count += 1.0;
+        let mut by_speaker: BTreeMap<&str, Total> = BTreeMap::new();
+        for (value, speaker) in values.iter().zip(speakers) {
+            by_speaker.entry(speaker).or_default().add(*value);
         }
-        let totals: Vec<(f64, f64)> = by_speaker.into_values().collect();
+        self.band_of_totals(by_speaker.into_values())
+    }
+
+    /// [`Self::band`] of what the speakers' values come to.
+    pub(super) fn band_of_totals(&self, totals: impl Iterator<Item = Total>) -> Option<Band> {
+        let totals: Vec<Total> = totals.filter(|total| total.count > 0.0).collect();
         if totals.len() < 2 || self.n_resamples == 0 {
             return None;
         }
         if totals.len() != self.n_speakers {
             // A speaker had no finite value.
-            return Self::of(totals.len(), self.n_resamples, self.seed).band(values, speakers);
+            return Self::of(totals.len(), self.n_resamples, self.seed).band_of_totals(totals.into_iter());
         }
         let mean = |drawn: &[usize]| {
-            let (sum, count) = drawn.iter().fold((0.0, 0.0), |(sum, count), &i| (sum + totals[i].0, count + totals[i].1));
+            let (sum, count) = drawn.iter().fold((0.0, 0.0), |(sum, count), &i| (sum + totals[i].sum, count + totals[i].count));
             sum / count
         };
         let mut means: Vec<f64> = self.draws.chunks_exact(self.n_speakers).map(mean).collect();

@@ -1,58 +1,24 @@
-//! Ridges of Δ\[t\] and x\[t\] from windows that end at t−h, for every horizon h at once.
+//! Ridges of Δ\[t\] and x\[t\] from windows that end at t−h, in passes over the utterances.
 //!
-//! In standardized coordinates the normal equations of all horizons are sums of lag products `S_l = Σ_t z[t] z[t+l]ᵀ`: one
-//! pass over the frames gives every block of the Gram matrix and of every cross product, after which windows that stick out of
-//! an utterance are taken away again (they are few). Frames lie padded with zeros between utterances, so that lag products
-//! never mix two utterances and windows are overlapping views of one buffer. Everything is f64.
+//! In standardized coordinates a row of horizon h is a span of W + h frames: the window, and the target at its end. Block (i, j) of the
+//! normal equations is `C[i, j] = Σ_s z[s+i] z[s+j]ᵀ` over the frames s at which a row begins, so block row 0 holds lag products, and
+//! moving both frames by one changes each utterance at its ends only: `C[i+1, j+1] = C[i, j] + E[i, j]`, where E sums `z[e+i] z[e+j]ᵀ`
+//! at the first span that no longer fits (e = n − W − h + 1) less that at 0. Lag products are taken once for all horizons, from which
+//! frames that begin no row at a longer horizon are taken away again (they are few). Everything is f64; what is held does not grow
+//! with the number of utterances.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use driftscope_numerics::linear::{Accum, Mat, MatRef, multiply, solve_positive_definite};
 
-use crate::context::Corpus;
-use crate::job::{Cancelled, JobCtx};
+use super::DiagnoseError;
+use super::frames::{Frames, Reader};
 use crate::represent::Normalizer;
 
 /// Rows scored at once.
-const SCORE_ROWS: usize = 1024;
-
-/// Standardized frames of some utterances, with zeros before, between and after them.
-pub(super) struct Frames {
-    values: Vec<f64>,
-    dim: usize,
-    gap: usize,
-    /// Corpus index → first frame in `values` and number of frames.
-    spans: BTreeMap<usize, (usize, usize)>,
-}
-
-impl Frames {
-    /// Standardizes the utterances at `indices`; `gap` zero frames stand around each.
-    pub(super) fn new(corpus: &Corpus, indices: &[usize], normalizer: &Normalizer, gap: usize) -> Self {
-        let dim = corpus.dim;
-        let mut values = vec![0.0; gap * dim];
-        let mut spans = BTreeMap::new();
-        for &index in indices {
-            let latents = &corpus.utterances[index].latents;
-            spans.insert(index, (values.len() / dim, latents.n_frames()));
-            for frame in latents.values.chunks_exact(dim) {
-                let standardized = frame.iter().zip(&normalizer.mean).zip(&normalizer.std);
-                values.extend(standardized.map(|((x, m), s)| (f64::from(*x) - f64::from(*m)) / f64::from(*s)));
-            }
-            values.resize(values.len() + gap * dim, 0.0);
-        }
-        Self { values, dim, gap, spans }
-    }
-
-    /// `n` rows of `width` frames each, `[n, width × dim]`; row r starts at frame `first + r`: a view, rows overlap.
-    fn rows(&self, first: usize, n: usize, width: usize) -> MatRef<'_, f64> {
-        let from = &self.values[first * self.dim..(first + n - 1 + width) * self.dim];
-        MatRef::from_row_major_slice_with_stride(from, n, width * self.dim, self.dim)
-    }
-
-    fn frame(&self, index: usize) -> &[f64] {
-        &self.values[index * self.dim..(index + 1) * self.dim]
-    }
-}
+const SCORE_ROWS: usize = 256;
+/// Values that wait for a product, at most.
+const BLOCK_VALUES: usize = 1 << 21;
 
 /// A ridge of one horizon, in standardized coordinates: outputs are Δ then state.
 pub(super) struct HorizonRidge {
@@ -62,175 +28,202 @@ pub(super) struct HorizonRidge {
     bias: Vec<f64>,    // [2 × dim]
 }
 
-/// Sums over the rows of the current horizon.
-struct Moments<'a> {
-    frames: &'a Frames,
-    window: usize,
-    gram: Mat<f64>,        // Σ c cᵀ, [window × dim, window × dim]
-    context_sum: Vec<f64>, // Σ c
-    n_rows: usize,
-}
-
-/// Fits ridges with penalty `lambda` (bias not penalized) at each of `horizons` (ascending) on every row of `frames`.
+/// Fits ridges with penalty `lambda` (bias not penalized) at each of `horizons` (ascending) on every row of the utterances at
+/// `indices`; one pass a horizon.
 pub(super) fn fit_horizons(
-    ctx: &JobCtx,
-    frames: &Frames,
+    reader: Reader,
+    stage: &str,
+    indices: &[usize],
     window: usize,
     horizons: &[usize],
     lambda: f64,
-) -> Result<Vec<HorizonRidge>, Cancelled> {
-    let last = horizons.last().copied().unwrap_or(0);
-    let dim = frames.dim;
-    assert!(frames.gap >= window + last, "the gap keeps lag products inside one utterance");
-    let lags = lag_products(frames, window + last);
-    let heads = sticking_out(frames, window, Edge::Start);
-    let mut moments = Moments::start(frames, window, &lags, &heads);
-    // Σ c x[t−h+…]ᵀ of the target h frames after the window's last, over the rows that have one; h = 0 is the window's own last frame.
-    let mut cross_before = moments.gram.as_ref().subcols((window - 1) * dim, dim).to_owned();
+) -> Result<Vec<HorizonRidge>, DiagnoseError> {
+    let dim = reader.source.dim();
+    let mut lags = LagProducts::new(dim, window + horizons.last().copied().unwrap_or(0));
     let mut ridges = Vec::with_capacity(horizons.len());
-    for horizon in 1..=last {
-        ctx.cancel.check()?;
-        ctx.progress.report("reference ridges", horizon as u64, Some(last as u64), "");
-        let cross = cross_products(frames, window, horizon, &lags, &heads);
-        moments.drop_last_rows(horizon, &mut cross_before);
-        if horizons.contains(&horizon) {
-            ridges.push(moments.solve(horizon, &cross, &cross_before, lambda));
-        }
-        cross_before = cross;
+    for (i, &horizon) in horizons.iter().enumerate() {
+        let n_rows = |frames: &Frames, horizon: usize| (frames.n() + 1).saturating_sub(window + horizon);
+        let mut edges = Edges::new(dim, window, horizon);
+        reader.pass(&format!("{stage} k={horizon}"), indices, |frames| {
+            let n = n_rows(frames, horizon);
+            if i == 0 {
+                lags.add(frames);
+            }
+            let n_before = if i == 0 { frames.n() } else { n_rows(frames, horizons[i - 1]) };
+            lags.take_away(frames, n..n_before);
+            edges.add(frames, n);
+            Ok(())
+        })?;
+        lags.flush();
+        edges.flush();
+        ridges.push(edges.solve(&lags, lambda));
     }
     Ok(ridges)
 }
 
-/// `S_l` for l in 0..n_lags side by side, `[dim, n_lags × dim]`.
-fn lag_products(frames: &Frames, n_lags: usize) -> Mat<f64> {
-    let n = frames.values.len() / frames.dim - n_lags;
-    let mut products = Mat::zeros(frames.dim, n_lags * frames.dim);
-    multiply(products.as_mut(), Accum::Replace, frames.rows(0, n, 1).transpose(), frames.rows(0, n, n_lags), 1.0);
-    products
+/// Σ z\[s\] z\[s+l\]ᵀ for every lag l, and Σ z\[s\], over the frames s at which a row begins.
+struct LagProducts {
+    dim: usize,
+    n_lags: usize,
+    products: Mat<f64>, // [dim, n_lags × dim]
+    sum: Vec<f64>,      // [dim]
+    /// Frames to come, each utterance with `n_lags` zero frames behind it, so that no product mixes two utterances.
+    added: Vec<f64>,
+    /// Frames to be taken away, each with the frames after it.
+    taken: Vec<f64>, // [frames, n_lags × dim]
 }
 
-/// Which end of an utterance windows stick out of.
-#[derive(Clone, Copy)]
-enum Edge {
-    Start,
-    End,
-}
-
-/// Windows (zero-padded) that stick out of one edge of each utterance; those of the start with the frames that follow them.
-fn sticking_out(frames: &Frames, window: usize, edge: Edge) -> Mat<f64> {
-    let width = match edge {
-        Edge::Start => frames.gap,
-        Edge::End => window,
-    };
-    let starts = frames.spans.values().flat_map(|&(start, n)| {
-        let first = match edge {
-            Edge::Start => start + 1 - window,
-            Edge::End => start + n + 1 - window,
-        };
-        first..first + window - 1
-    });
-    gather(frames, &starts.collect::<Vec<_>>(), width)
-}
-
-/// Rows of `width` frames starting at each of `starts`, `[starts, width × dim]`.
-fn gather(frames: &Frames, starts: &[usize], width: usize) -> Mat<f64> {
-    let dim = frames.dim;
-    Mat::from_fn(starts.len(), width * dim, |row, column| frames.values[starts[row] * dim + column])
-}
-
-/// Σ c x[t]ᵀ over windows with a target `horizon` frames later, `[window × dim, dim]`.
-fn cross_products(frames: &Frames, window: usize, horizon: usize, lags: &Mat<f64>, heads: &Mat<f64>) -> Mat<f64> {
-    let dim = frames.dim;
-    let mut cross = Mat::zeros(window * dim, dim);
-    for i in 0..window {
-        let lag = horizon + window - 1 - i;
-        cross.submatrix_mut(i * dim, 0, dim, dim).copy_from(lags.subcols(lag * dim, dim));
+impl LagProducts {
+    fn new(dim: usize, n_lags: usize) -> Self {
+        Self { dim, n_lags, products: Mat::zeros(dim, n_lags * dim), sum: vec![0.0; dim], added: Vec::new(), taken: Vec::new() }
     }
-    let targets = heads.subcols((window - 1 + horizon) * dim, dim);
-    multiply(cross.as_mut(), Accum::Add, heads.subcols(0, window * dim).transpose(), targets, -1.0);
-    cross
-}
 
-impl<'a> Moments<'a> {
-    /// Horizon 0: every window that lies inside an utterance.
-    fn start(frames: &'a Frames, window: usize, lags: &Mat<f64>, heads: &Mat<f64>) -> Self {
-        let dim = frames.dim;
-        let mut gram = Mat::zeros(window * dim, window * dim);
-        for i in 0..window {
-            for j in i..window {
-                let lag = lags.subcols((j - i) * dim, dim);
-                gram.submatrix_mut(i * dim, j * dim, dim, dim).copy_from(lag);
-                gram.submatrix_mut(j * dim, i * dim, dim, dim).copy_from(lag.transpose());
+    fn add(&mut self, frames: &Frames) {
+        let n = frames.n();
+        for first in (0..n).step_by((BLOCK_VALUES / self.dim).max(1)) {
+            let before = self.added.len();
+            frames.write(first..n.min(first + (BLOCK_VALUES / self.dim).max(1)), &mut self.added);
+            add_rows(&mut self.sum, &self.added[before..], 1.0);
+            if self.added.len() >= BLOCK_VALUES {
+                self.flush();
             }
         }
-        let heads = heads.subcols(0, window * dim);
-        let tails = sticking_out(frames, window, Edge::End);
-        multiply(gram.as_mut(), Accum::Add, heads.transpose(), heads, -1.0);
-        multiply(gram.as_mut(), Accum::Add, tails.transpose(), tails.as_ref(), -1.0);
-        let mut context_sum = vec![0.0; window * dim];
-        let mut n_rows = 0;
-        for &(start, n) in frames.spans.values() {
-            let n_windows = n + 1 - window;
-            n_rows += n_windows;
-            for (i, sum) in context_sum.chunks_exact_mut(dim).enumerate() {
-                for t in 0..n_windows {
-                    sum.iter_mut().zip(frames.frame(start + i + t)).for_each(|(s, x)| *s += x);
+        self.added.resize(self.added.len() + self.n_lags * self.dim, 0.0);
+    }
+
+    fn take_away(&mut self, frames: &Frames, starts: Range<usize>) {
+        let width = self.n_lags * self.dim;
+        for start in starts {
+            let (row, n) = (self.taken.len(), self.n_lags.min(frames.n() - start));
+            frames.write(start..start + n, &mut self.taken);
+            self.taken.resize(row + width, 0.0);
+            add_rows(&mut self.sum, &self.taken[row..row + self.dim], -1.0);
+            if self.taken.len() >= BLOCK_VALUES {
+                self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let (dim, width) = (self.dim, self.n_lags * self.dim);
+        // The last frames wait for those that follow.
+        let n = (self.added.len() / dim).saturating_sub(self.n_lags);
+        if n > 0 {
+            let rows = |width| MatRef::from_row_major_slice_with_stride(&self.added[..(n - 1) * dim + width], n, width, dim);
+            multiply(self.products.as_mut(), Accum::Add, rows(dim).transpose(), rows(width), 1.0);
+            self.added.drain(..n * dim);
+        }
+        let taken = MatRef::from_row_major_slice(&self.taken, self.taken.len() / width, width);
+        multiply(self.products.as_mut(), Accum::Add, taken.subcols(0, dim).transpose(), taken, -1.0);
+        self.taken.clear();
+    }
+}
+
+/// `sum += sign · Σ rows`, where a row is as long as `sum`.
+fn add_rows(sum: &mut [f64], rows: &[f64], sign: f64) {
+    for row in rows.chunks_exact(sum.len()) {
+        sum.iter_mut().zip(row).for_each(|(s, x)| *s += sign * x);
+    }
+}
+
+/// What the ends of utterances add to the sums of one horizon when a span moves on by a frame.
+struct Edges {
+    dim: usize,
+    window: usize,
+    horizon: usize,
+    n_rows: usize,
+    products: Mat<f64>, // E, [(window − 1) × dim, (span − 1) × dim]
+    sum: Vec<f64>,      // [(span − 1) × dim]
+    /// The first and the last frames of each utterance.
+    heads: Vec<f64>, // [utterances, (span − 1) × dim]
+    tails: Vec<f64>,
+}
+
+impl Edges {
+    fn new(dim: usize, window: usize, horizon: usize) -> Self {
+        let width = (window + horizon - 1) * dim;
+        let products = Mat::zeros((window - 1) * dim, width);
+        Self { dim, window, horizon, n_rows: 0, products, sum: vec![0.0; width], heads: Vec::new(), tails: Vec::new() }
+    }
+
+    /// Adds an utterance in which `n_rows` rows begin.
+    fn add(&mut self, frames: &Frames, n_rows: usize) {
+        if n_rows == 0 {
+            return;
+        }
+        self.n_rows += n_rows;
+        frames.write(0..self.window + self.horizon - 1, &mut self.heads);
+        frames.write(n_rows..frames.n(), &mut self.tails);
+        if self.heads.len() >= BLOCK_VALUES {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        for (rows, sign) in [(&mut self.tails, 1.0), (&mut self.heads, -1.0)] {
+            add_rows(&mut self.sum, rows, sign);
+            let ends = MatRef::from_row_major_slice(rows, rows.len() / self.sum.len(), self.sum.len());
+            let within = ends.subcols(0, self.products.nrows());
+            multiply(self.products.as_mut(), Accum::Add, within.transpose(), ends, sign);
+            rows.clear();
+        }
+    }
+
+    /// Ridge of [Δ, state].
+    fn solve(self, lags: &LagProducts, lambda: f64) -> HorizonRidge {
+        let (dim, window, horizon) = (self.dim, self.window, self.horizon);
+        let (p, target, n) = (window * dim, window + horizon - 1, self.n_rows.max(1) as f64);
+        let mut means: Vec<f64> = lags.sum.iter().map(|sum| sum / n).collect(); // of each frame of the span, [span × dim]
+        for (i, edge) in self.sum.iter().enumerate() {
+            means.push(means[i] + edge / n);
+        }
+        let change = |j: usize| means[target * dim + j] - means[(target - 1) * dim + j];
+        let target_mean: Vec<f64> = (0..dim).map(change).chain(means[target * dim..].iter().copied()).collect();
+
+        let mut gram = Mat::zeros(p, p); // the lower triangle
+        for lag in 0..window {
+            self.diagonal(lags, lag, |i, block| {
+                if i + lag < window {
+                    gram.submatrix_mut((i + lag) * dim, i * dim, dim, dim).copy_from(block.transpose());
                 }
-            }
+            });
         }
-        Self { frames, window, gram, context_sum, n_rows }
-    }
-
-    /// Takes away the windows that have no target at `horizon` (each utterance loses one), from the cross products with the
-    /// target before too.
-    fn drop_last_rows(&mut self, horizon: usize, cross_before: &mut Mat<f64>) {
-        let dim = self.frames.dim;
-        let still_in = |n: usize| n >= self.window + horizon - 1;
-        let ends: Vec<usize> = self.frames.spans.values().filter(|s| still_in(s.1)).map(|&(start, n)| start + n).collect();
-        let starts: Vec<usize> = ends.iter().map(|end| end - horizon + 1 - self.window).collect();
-        let windows = gather(self.frames, &starts, self.window);
-        let targets = gather(self.frames, &ends.iter().map(|end| end - 1).collect::<Vec<_>>(), 1);
-        multiply(self.gram.as_mut(), Accum::Add, windows.transpose(), windows.as_ref(), -1.0);
-        multiply(cross_before.as_mut(), Accum::Add, windows.transpose(), targets.as_ref(), -1.0);
-        for start in &starts {
-            let window = &self.frames.values[start * dim..(start + self.window) * dim];
-            self.context_sum.iter_mut().zip(window).for_each(|(s, x)| *s -= x);
+        let mut right = Mat::zeros(p, 2 * dim); // Σ c Δ[t]ᵀ, Σ c x[t]ᵀ
+        for lag in target - window..=target {
+            self.diagonal(lags, lag, |i, block| {
+                let mut change = right.submatrix_mut(i * dim, 0, dim, dim);
+                if i + lag == target {
+                    change += block;
+                    right.submatrix_mut(i * dim, dim, dim, dim).copy_from(block);
+                } else if i + lag == target - 1 {
+                    change -= block;
+                }
+            });
         }
-        self.n_rows -= starts.len();
-    }
-
-    /// Ridge of [Δ, state] at `horizon`, from Σ c x[t]ᵀ and Σ c x[t−1]ᵀ over the same rows.
-    fn solve(&self, horizon: usize, cross: &Mat<f64>, cross_before: &Mat<f64>, lambda: f64) -> HorizonRidge {
-        let (dim, p) = (self.frames.dim, self.gram.nrows());
-        let n = self.n_rows.max(1) as f64;
-        let context_mean: Vec<f64> = self.context_sum.iter().map(|s| s / n).collect();
-        let target_mean: Vec<f64> = self.target_sums(horizon).iter().map(|s| s / n).collect();
-        let centered =
-            Mat::from_fn(p, p, |i, j| self.gram[(i, j)] - n * context_mean[i] * context_mean[j] + if i == j { lambda } else { 0.0 });
-        let right = Mat::from_fn(p, 2 * dim, |i, j| {
-            let product = if j < dim { cross[(i, j)] - cross_before[(i, j)] } else { cross[(i, j - dim)] };
-            product - n * context_mean[i] * target_mean[j]
-        });
+        drop(self.products);
+        for j in 0..p {
+            (j..p).for_each(|i| gram[(i, j)] -= n * means[i] * means[j]);
+            gram[(j, j)] += lambda;
+        }
+        for j in 0..2 * dim {
+            (0..p).for_each(|i| right[(i, j)] -= n * means[i] * target_mean[j]);
+        }
         // λ > 0 makes the matrix positive definite; when it is not, the latents hold NaN or λ is 0 with too few rows.
-        let weights =
-            solve_positive_definite(centered.as_ref(), right.as_ref()).unwrap_or_else(|| Mat::from_fn(p, 2 * dim, |_, _| f64::NAN));
-        let bias = (0..2 * dim).map(|j| target_mean[j] - (0..p).map(|i| context_mean[i] * weights[(i, j)]).sum::<f64>()).collect();
-        HorizonRidge { horizon, window: self.window, weights, bias }
+        let weights = solve_positive_definite(gram.as_ref(), right.as_ref()).unwrap_or_else(|| Mat::from_fn(p, 2 * dim, |_, _| f64::NAN));
+        let bias = (0..2 * dim).map(|j| target_mean[j] - (0..p).map(|i| means[i] * weights[(i, j)]).sum::<f64>()).collect();
+        HorizonRidge { horizon, window, weights, bias }
     }
 
-    /// Σ Δ[t] and Σ x[t] over the rows of `horizon`, `[2 × dim]`.
-    fn target_sums(&self, horizon: usize) -> Vec<f64> {
-        let dim = self.frames.dim;
-        let mut sums = vec![0.0; 2 * dim];
-        let first_target = self.window - 1 + horizon;
-        for &(start, n) in self.frames.spans.values().filter(|s| s.1 > first_target) {
-            let (before, last) = (self.frames.frame(start + first_target - 1), self.frames.frame(start + n - 1));
-            (0..dim).for_each(|d| sums[d] += last[d] - before[d]);
-            for t in first_target..n {
-                sums[dim..].iter_mut().zip(self.frames.frame(start + t)).for_each(|(s, x)| *s += x);
+    /// Hands `each` the blocks `C[i, i + lag]` of the window's frames i.
+    fn diagonal(&self, lags: &LagProducts, lag: usize, mut each: impl FnMut(usize, MatRef<'_, f64>)) {
+        let dim = self.dim;
+        let mut block = lags.products.subcols(lag * dim, dim).to_owned();
+        for i in 0..self.window.min(self.window + self.horizon - lag) {
+            each(i, block.as_ref());
+            if i + 1 < self.window && i + lag + 1 < self.window + self.horizon {
+                block += self.products.submatrix(i * dim, (i + lag) * dim, dim, dim);
             }
         }
-        sums
     }
 }
 
@@ -251,36 +244,65 @@ pub struct RidgeScore {
     pub state_err: f64,
 }
 
-impl HorizonRidge {
-    /// Scores the ridge at rows (corpus index, t) of `frames`; each t must leave room for the window.
-    pub(super) fn score(&self, frames: &Frames, rows: &[(usize, usize)], normalizer: &Normalizer) -> RidgeScore {
-        let mut raw = Score::new(frames.dim);
-        let mut standardized = Score::new(frames.dim);
-        let scale: Vec<f64> = normalizer.std.iter().map(|&s| f64::from(s)).collect();
-        let ones = vec![1.0; frames.dim];
-        for some in rows.chunks(SCORE_ROWS) {
-            let at: Vec<usize> = some.iter().map(|(utterance, t)| frames.spans[utterance].0 + t).collect();
-            let starts: Vec<usize> = at.iter().map(|t| t + 1 - self.horizon - self.window).collect();
-            let width = self.window * frames.dim;
-            let mut windows = Vec::with_capacity(starts.len() * width);
-            starts.iter().for_each(|start| windows.extend_from_slice(&frames.values[start * frames.dim..start * frames.dim + width]));
-            let windows = MatRef::from_row_major_slice(&windows, starts.len(), width);
-            let mut predicted = Mat::from_fn(at.len(), self.bias.len(), |_, j| self.bias[j]);
-            multiply(predicted.as_mut(), Accum::Add, windows, self.weights.as_ref(), 1.0);
-            for (row, &t) in at.iter().enumerate() {
-                let predicted: Vec<f64> = predicted.row(row).iter().copied().collect();
-                raw.add(&predicted, frames.frame(t), frames.frame(t - 1), &scale);
-                standardized.add(&predicted, frames.frame(t), frames.frame(t - 1), &ones);
+/// Scores a ridge as utterances come by.
+pub(super) struct Scorer<'a> {
+    ridge: &'a HorizonRidge,
+    /// Training SD of each dimension.
+    scale: Vec<f64>,
+    /// Of the rows that wait for the next product.
+    windows: Vec<f64>, // [rows, window × dim]
+    targets: Vec<f64>, // [rows, 2 × dim]: the frame before and the target
+    n: usize,
+    raw: Score,
+    standardized: Score,
+}
+
+impl<'a> Scorer<'a> {
+    pub(super) fn new(ridge: &'a HorizonRidge, normalizer: &Normalizer) -> Self {
+        let dim = normalizer.std.len();
+        let scale = normalizer.std.iter().map(|&s| f64::from(s)).collect();
+        Self { ridge, scale, windows: Vec::new(), targets: Vec::new(), n: 0, raw: Score::new(dim), standardized: Score::new(dim) }
+    }
+
+    /// Adds the rows of an utterance with these targets; each must leave room for the window.
+    pub(super) fn add(&mut self, frames: &Frames, targets: &[usize]) {
+        for &t in targets {
+            let after = t + 1 - self.ridge.horizon;
+            frames.write(after - self.ridge.window..after, &mut self.windows);
+            frames.write(t - 1..t + 1, &mut self.targets);
+            self.n += 1;
+            if self.n.is_multiple_of(SCORE_ROWS) {
+                self.flush();
             }
         }
-        let n = rows.len().max(1) as f64;
+    }
+
+    fn flush(&mut self) {
+        let (dim, ones) = (self.scale.len(), vec![1.0; self.scale.len()]);
+        let n = self.targets.len() / (2 * dim);
+        let windows = MatRef::from_row_major_slice(&self.windows, n, self.ridge.window * dim);
+        let mut predicted = Mat::from_fn(n, 2 * dim, |_, j| self.ridge.bias[j]);
+        multiply(predicted.as_mut(), Accum::Add, windows, self.ridge.weights.as_ref(), 1.0);
+        for (row, frames) in self.targets.chunks_exact(2 * dim).enumerate() {
+            let predicted: Vec<f64> = predicted.row(row).iter().copied().collect();
+            let (before, now) = frames.split_at(dim);
+            self.raw.add(&predicted, now, before, &self.scale);
+            self.standardized.add(&predicted, now, before, &ones);
+        }
+        self.windows.clear();
+        self.targets.clear();
+    }
+
+    pub(super) fn score(mut self) -> RidgeScore {
+        self.flush();
+        let n = self.n.max(1) as f64;
         RidgeScore {
-            n: rows.len(),
-            cos: raw.cos / n,
-            cos_standardized: standardized.cos / n,
-            state_r2: raw.r2(n),
-            state_r2_standardized: standardized.r2(n),
-            state_err: raw.error / n,
+            n: self.n,
+            cos: self.raw.cos / n,
+            cos_standardized: self.standardized.cos / n,
+            state_r2: self.raw.r2(n),
+            state_r2_standardized: self.standardized.r2(n),
+            state_err: self.raw.error / n,
         }
     }
 }
@@ -326,10 +348,10 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::context::Side;
+    use crate::context::{Corpus, Side, Source};
+    use crate::diagnose::frames::Time;
     use crate::diagnose::toy::{Toy, toy_corpus};
-
-    const WINDOW: usize = 3;
+    use crate::job::JobCtx;
 
     /// Utterances of different lengths: one holds a window but no target at the largest horizon.
     fn corpus() -> Corpus {
@@ -341,24 +363,24 @@ mod tests {
     }
 
     /// The same ridge from rows written out one by one, with an explicit bias column that carries no penalty.
-    fn from_rows(corpus: &Corpus, indices: &[usize], normalizer: &Normalizer, horizon: usize, lambda: f64) -> Mat<f64> {
+    fn from_rows(corpus: &Corpus, indices: &[usize], normalizer: &Normalizer, window: usize, horizon: usize, lambda: f64) -> Mat<f64> {
         let (dim, mut contexts, mut targets) = (corpus.dim, Vec::new(), Vec::new());
         let z = |u: usize, t: usize, d: usize| {
             let x = f64::from(corpus.utterances[u].latents.frame(t)[d]);
             (x - f64::from(normalizer.mean[d])) / f64::from(normalizer.std[d])
         };
         for &u in indices {
-            for t in WINDOW - 1 + horizon..corpus.utterances[u].latents.n_frames() {
-                let frames = t + 1 - horizon - WINDOW..=t - horizon;
+            for t in window - 1 + horizon..corpus.utterances[u].latents.n_frames() {
+                let frames = t + 1 - horizon - window..=t - horizon;
                 contexts.push(frames.flat_map(|f| (0..dim).map(move |d| z(u, f, d))).chain([1.0]).collect::<Vec<f64>>());
                 let delta = (0..dim).map(|d| z(u, t, d) - z(u, t - 1, d));
                 targets.push(delta.chain((0..dim).map(|d| z(u, t, d))).collect::<Vec<f64>>());
             }
         }
-        let x = Mat::from_fn(contexts.len(), WINDOW * dim + 1, |i, j| contexts[i][j]);
+        let x = Mat::from_fn(contexts.len(), window * dim + 1, |i, j| contexts[i][j]);
         let y = Mat::from_fn(targets.len(), 2 * dim, |i, j| targets[i][j]);
         let mut gram = x.transpose() * &x;
-        (0..WINDOW * dim).for_each(|i| gram[(i, i)] += lambda);
+        (0..window * dim).for_each(|i| gram[(i, i)] += lambda);
         solve_positive_definite(gram.as_ref(), (x.transpose() * y).as_ref()).unwrap()
     }
 
@@ -367,19 +389,23 @@ mod tests {
         let corpus = corpus();
         let indices: Vec<usize> = (0..8).filter(|&i| corpus.utterances[i].side == Side::Train || i == 3).collect();
         let normalizer = Normalizer::fit(corpus.utterances.iter().flat_map(|u| u.latents.values.chunks_exact(2)), 2);
-        let horizons = [1, 2, 5, 6];
-        let frames = Frames::new(&corpus, &indices, &normalizer, WINDOW + 6);
         let ctx = JobCtx::quiet(Device::flex(), 0);
-        let ridges = fit_horizons(&ctx, &frames, WINDOW, &horizons, 2.5).unwrap();
-        for (ridge, horizon) in ridges.iter().zip(horizons) {
-            let expected = from_rows(&corpus, &indices, &normalizer, horizon, 2.5);
-            for j in 0..4 {
-                for i in 0..WINDOW * 2 {
-                    let (found, expected) = (ridge.weights[(i, j)], expected[(i, j)]);
-                    assert!((found - expected).abs() < 1e-9, "h {horizon}, weight [{i}, {j}]: {found}, expected {expected}");
+        let reader = Reader { ctx: &ctx, source: Source::from(&corpus), normalizer: &normalizer, time: Time::True };
+        for (window, horizons) in [(3, [1, 2, 5, 6]), (1, [2, 3, 4, 8]), (4, [1, 7, 9, 12])] {
+            let ridges = fit_horizons(reader, "ridge", &indices, window, &horizons, 2.5).unwrap();
+            for (ridge, horizon) in ridges.iter().zip(horizons) {
+                let expected = from_rows(&corpus, &indices, &normalizer, window, horizon, 2.5);
+                for j in 0..4 {
+                    for i in 0..window * 2 {
+                        let (found, expected) = (ridge.weights[(i, j)], expected[(i, j)]);
+                        assert!(
+                            (found - expected).abs() < 1e-9,
+                            "W {window}, h {horizon}, weight [{i}, {j}]: {found}, expected {expected}"
+                        );
+                    }
+                    let (found, expected) = (ridge.bias[j], expected[(window * 2, j)]);
+                    assert!((found - expected).abs() < 1e-9, "W {window}, h {horizon}, bias {j}: {found}, expected {expected}");
                 }
-                let expected = expected[(WINDOW * 2, j)];
-                assert!((ridge.bias[j] - expected).abs() < 1e-9, "h {horizon}, bias {j}: {}, expected {expected}", ridge.bias[j]);
             }
         }
     }

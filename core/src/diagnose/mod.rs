@@ -4,12 +4,13 @@
 
 mod bootstrap;
 mod evaluate;
+mod frames;
 mod horizons;
 mod injection;
 mod manifold;
 mod reference;
 mod report;
-mod shuffle;
+mod rows;
 mod summary;
 pub mod toy;
 
@@ -21,3 +22,20 @@ pub use injection::{InjectionConfig, InjectionReport, ModeReport, StepReport, in
 pub use manifold::{Manifold, OffManifold};
 pub use reference::{ReferenceConfig, References, references};
 pub use summary::Summary;
+
+use crate::job::Cancelled;
+use crate::latents::StoreError;
+
+/// Why a diagnostic gives no numbers.
+#[derive(Debug, thiserror::Error)]
+pub enum DiagnoseError {
+    /// Corpus, predictors or starts that do not fit each other.
+    #[error("{0}")]
+    Input(String),
+    /// An utterance that could be read before.
+    #[error("the store changed while it was read: {0}")]
+    Store(#[from] StoreError),
+    /// Stopped.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}

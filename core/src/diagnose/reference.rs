@@ -2,13 +2,14 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::horizons::{Frames, HorizonRidge, fit_horizons};
-use super::shuffle::shuffled;
-use crate::context::{Corpus, CorpusUtterance, Side, first_target};
+use super::DiagnoseError;
+use super::frames::{Frames, Reader, Time};
+use super::horizons::{HorizonRidge, Scorer, fit_horizons};
+use crate::context::{Corpus, Side, Source, first_target};
 use crate::job::JobCtx;
 use crate::predict::Predictor;
 use crate::represent::Normalizer;
-use crate::rollout::{RolloutError, Segment, median_delta_norm};
+use crate::rollout::{Segment, median_delta_norm};
 
 /// Rows of the shuffled evaluation side that the null's cosine is averaged over, at most: its standard error is then below .002.
 const NULL_ROWS: usize = 4096;
@@ -66,20 +67,30 @@ pub fn references(
     n_steps: usize,
     direct: &[Predictor],
     config: &ReferenceConfig,
-) -> Result<References, RolloutError> {
+) -> Result<References, DiagnoseError> {
     check(corpus, segments, n_steps, direct, config)?;
     let last = n_steps.max(config.horizon);
     let horizons: Vec<usize> = (config.horizon..=last).collect();
-    let normalizer = training_normalizer(corpus);
+    let train = corpus.side(Side::Train).flat_map(|u| u.latents.values.chunks_exact(corpus.dim));
+    let normalizer = Normalizer::fit(train, corpus.dim);
     let unit = median_delta_norm(corpus);
 
-    let ridges = training_ridges(ctx, corpus, &normalizer, config.window, &horizons, config.lambda)?;
-    let null = null_cosines(ctx, corpus, &normalizer, &horizons, config)?;
-    let frames = Frames::new(corpus, &used_utterances(segments), &normalizer, 0);
+    let truth = Reader { ctx, source: corpus.into(), normalizer: &normalizer, time: Time::True };
+    let ridges = training_ridges(truth, "reference ridges", config.window, &horizons, config.lambda)?;
+    let null = null_cosines(Reader { time: Time::Shuffled { seed: ctx.seed }, ..truth }, &horizons, config)?;
     let at_step = |step: usize| step.max(config.horizon) - config.horizon;
     let rows = |step: usize| segments.iter().map(|s| (s.utterance, s.t0 + step - 1)).collect::<Vec<_>>();
-    let scores: Vec<_> = (1..=n_steps).map(|step| ridges[at_step(step)].score(&frames, &rows(step), &normalizer)).collect();
+    let mut scorers: Vec<Scorer> = (1..=n_steps).map(|step| Scorer::new(&ridges[at_step(step)], &normalizer)).collect();
+    truth.pass("reference ridges", &used_utterances(segments), |frames| {
+        for (step, scorer) in (1..).zip(&mut scorers) {
+            let targets = segments.iter().filter(|s| s.utterance == frames.index).map(|s| s.t0 + step - 1);
+            scorer.add(frames, &targets.collect::<Vec<_>>());
+        }
+        Ok(())
+    })?;
+    let scores: Vec<_> = scorers.into_iter().map(Scorer::score).collect();
 
+    direct.iter().for_each(|predictor| predictor.tune(ctx, segments.len()));
     let mut skyline_cos = vec![None; n_steps];
     let mut skyline: Vec<(usize, String)> = Vec::new();
     for step in 1..=n_steps {
@@ -110,58 +121,50 @@ pub fn references(
     })
 }
 
-/// Mean and SD of every frame of the training side.
-pub(super) fn training_normalizer(corpus: &Corpus) -> Normalizer {
-    Normalizer::fit(corpus.side(Side::Train).flat_map(|u| u.latents.values.chunks_exact(corpus.dim)), corpus.dim)
-}
-
-/// Corpus indices of one side's utterances that hold at least `min_frames`.
-pub(super) fn side_indices(corpus: &Corpus, side: Side, min_frames: usize) -> Vec<usize> {
-    let wanted = |u: &CorpusUtterance| u.side == side && u.latents.n_frames() >= min_frames;
-    (0..corpus.utterances.len()).filter(|&i| wanted(&corpus.utterances[i])).collect()
-}
-
 /// Ridges at `horizons` (ascending) fitted on the training side.
 pub(super) fn training_ridges(
-    ctx: &JobCtx,
-    corpus: &Corpus,
-    normalizer: &Normalizer,
+    reader: Reader,
+    stage: &str,
     window: usize,
     horizons: &[usize],
     lambda: f64,
-) -> Result<Vec<HorizonRidge>, RolloutError> {
-    let last = horizons.last().copied().unwrap_or(0);
-    let train = side_indices(corpus, Side::Train, window);
-    if !train.iter().any(|&i| corpus.utterances[i].latents.n_frames() >= window + last) {
-        return Err(RolloutError::Input(format!(
-            "no training utterance holds a window of {window} and a target {last} frames later; reference lines need one with {} frames",
-            window + last
-        )));
+) -> Result<Vec<HorizonRidge>, DiagnoseError> {
+    check_training(reader.source, window, horizons.last().copied().unwrap_or(0))?;
+    fit_horizons(reader, stage, &reader.source.side(Side::Train), window, horizons, lambda)
+}
+
+/// An error where no training utterance holds a row of horizon `last`.
+pub(super) fn check_training(source: Source, window: usize, last: usize) -> Result<(), DiagnoseError> {
+    if source.outlines().any(|u| u.side == Side::Train && u.n_frames >= window + last) {
+        return Ok(());
     }
-    let frames = Frames::new(corpus, &train, normalizer, window + last);
-    Ok(fit_horizons(ctx, &frames, window, horizons, lambda)?)
+    Err(DiagnoseError::Input(format!(
+        "no training utterance holds a window of {window} and a target {last} frames later; reference lines need one with {} frames",
+        window + last
+    )))
 }
 
 /// Cosine at each horizon of ridges that know only shuffled frames, on shuffled evaluation frames.
-fn null_cosines(
-    ctx: &JobCtx,
-    corpus: &Corpus,
-    normalizer: &Normalizer,
-    horizons: &[usize],
-    config: &ReferenceConfig,
-) -> Result<Vec<f64>, RolloutError> {
-    let shuffled = shuffled(corpus, ctx.seed);
-    let ridges = training_ridges(ctx, &shuffled, normalizer, config.window, horizons, config.lambda)?;
-    let eval = side_indices(&shuffled, Side::Eval, 0);
-    let frames = Frames::new(&shuffled, &eval, normalizer, 0);
-    let cosine = |ridge: &HorizonRidge| {
+fn null_cosines(shuffled: Reader, horizons: &[usize], config: &ReferenceConfig) -> Result<Vec<f64>, DiagnoseError> {
+    let ridges = training_ridges(shuffled, "null ridges", config.window, horizons, config.lambda)?;
+    let eval = shuffled.source.side(Side::Eval);
+    let n_rows = |first: usize| eval.iter().map(|&u| shuffled.source.outline(u).n_frames.saturating_sub(first)).sum::<usize>();
+    // Rows are counted through the whole side, of which every so many is taken.
+    let mut scorers: Vec<(Scorer, usize, usize, usize)> = Vec::with_capacity(ridges.len());
+    for ridge in &ridges {
         let first = first_target(config.window, ridge.horizon);
-        let targets = |&u: &usize| (first..shuffled.utterances[u].latents.n_frames()).map(move |t| (u, t));
-        let rows: Vec<(usize, usize)> = eval.iter().flat_map(targets).collect();
-        let thinned: Vec<(usize, usize)> = rows.iter().copied().step_by(rows.len().div_ceil(NULL_ROWS).max(1)).collect();
-        ridge.score(&frames, &thinned, normalizer).cos
-    };
-    Ok(ridges.iter().map(cosine).collect())
+        scorers.push((Scorer::new(ridge, shuffled.normalizer), first, n_rows(first).div_ceil(NULL_ROWS).max(1), 0));
+    }
+    shuffled.pass("null ridges", &eval, |frames: &Frames| {
+        for (scorer, first, every, n_seen) in &mut scorers {
+            let n_rows = frames.n().saturating_sub(*first);
+            let rows = (0..n_rows).filter(|row| (*n_seen + row).is_multiple_of(*every));
+            scorer.add(frames, &rows.map(|row| *first + row).collect::<Vec<_>>());
+            *n_seen += n_rows;
+        }
+        Ok(())
+    })?;
+    Ok(scorers.into_iter().map(|(scorer, ..)| scorer.score().cos).collect())
 }
 
 fn used_utterances(segments: &[Segment]) -> Vec<usize> {
@@ -204,8 +207,8 @@ fn check(
     n_steps: usize,
     direct: &[Predictor],
     config: &ReferenceConfig,
-) -> Result<(), RolloutError> {
-    let bad = |message: String| Err(RolloutError::Input(message));
+) -> Result<(), DiagnoseError> {
+    let bad = |message: String| Err(DiagnoseError::Input(message));
     if segments.is_empty() || n_steps == 0 || config.window == 0 || config.horizon == 0 {
         return bad("reference lines need at least one start, one step, a window of one frame and a horizon of one".into());
     }

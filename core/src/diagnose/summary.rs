@@ -22,9 +22,17 @@ pub struct Summary {
 impl Summary {
     /// Summarizes `values`; quantiles interpolate linearly between order statistics.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let all: Vec<f64> = values.into_iter().collect();
-        let mut finite: Vec<f64> = all.iter().copied().filter(|v| v.is_finite()).collect();
-        let (n, n_nonfinite) = (finite.len(), all.iter().filter(|v| !v.is_finite()).count());
+        let mut n_nonfinite = 0;
+        let values = values.into_iter();
+        let mut finite: Vec<f64> = Vec::with_capacity(values.size_hint().0);
+        for value in values {
+            if value.is_finite() {
+                finite.push(value);
+            } else {
+                n_nonfinite += 1;
+            }
+        }
+        let n = finite.len();
         if n == 0 {
             return Self { n_nonfinite, ..Self::default() };
         }

@@ -41,20 +41,9 @@ pub struct Baselines {
 impl Baselines {
     /// Fits both on training pairs.
     pub fn fit(pairs: &Pairs) -> Self {
-        let mut delta = Welford::new(pairs.dim);
-        let mut log_norm = Welford::new(1);
-        for row in pairs.deltas.chunks_exact(pairs.dim.max(1)) {
-            delta.add(row.iter().map(|&v| f64::from(v)));
-            log_norm.add(std::iter::once(log_norm_of(row)));
-        }
-        let variance = delta.variance();
-        Self {
-            gaussian: GaussianBaseline {
-                mean: delta.mean.iter().map(|&m| m as f32).collect(),
-                variance: variance.iter().map(|&v| v as f32).collect(),
-            },
-            log_magnitude: LogMagnitudeBaseline { mean: log_norm.mean[0], variance: log_norm.variance()[0], dim: pairs.dim },
-        }
+        let mut sums = BaselineSums::new(pairs.dim);
+        pairs.deltas.chunks_exact(pairs.dim.max(1)).for_each(|delta| sums.add(delta));
+        sums.baselines()
     }
 
     /// −ln p under the Gaussian baseline of one Δ, nats.
@@ -74,6 +63,41 @@ impl Baselines {
     }
 }
 
+/// Sums over training Δ as they come by.
+#[derive(Debug)]
+pub(crate) struct BaselineSums {
+    delta: Welford,
+    log_norm: Welford,
+}
+
+impl BaselineSums {
+    pub(crate) fn new(dim: usize) -> Self {
+        Self { delta: Welford::new(dim), log_norm: Welford::new(1) }
+    }
+
+    /// Adds a Δ, `[dim]`.
+    pub(crate) fn add(&mut self, delta: &[f32]) {
+        self.delta.add(delta.iter().map(|&v| f64::from(v)));
+        self.log_norm.add(std::iter::once(log_norm_of(delta)));
+    }
+
+    /// Both baselines.
+    pub(crate) fn baselines(&self) -> Baselines {
+        let variance = self.delta.variance();
+        Baselines {
+            gaussian: GaussianBaseline {
+                mean: self.delta.mean.iter().map(|&m| m as f32).collect(),
+                variance: variance.iter().map(|&v| v as f32).collect(),
+            },
+            log_magnitude: LogMagnitudeBaseline {
+                mean: self.log_norm.mean[0],
+                variance: self.log_norm.variance()[0],
+                dim: self.delta.mean.len(),
+            },
+        }
+    }
+}
+
 fn log_norm_of(delta: &[f32]) -> f64 {
     let norm = delta.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
     // Not f64::max: that would hide a NaN.
@@ -81,6 +105,7 @@ fn log_norm_of(delta: &[f32]) -> f64 {
 }
 
 /// Running mean and sum of squared deviations per dimension (Welford 1962).
+#[derive(Debug)]
 struct Welford {
     n: f64,
     mean: Vec<f64>,

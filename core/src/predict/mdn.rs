@@ -120,6 +120,12 @@ impl Mdn {
         self.scaled.as_ref().map(|units| &units.scaling)
     }
 
+    /// Values that a row has in all means of its components, or in a hidden layer where that is wider.
+    pub(super) fn widest_row(&self) -> usize {
+        let layers = self.net.backbone.iter().chain([&self.net.mu_head]);
+        layers.map(|layer| layer.weight.val().dims()[1]).max().unwrap_or(0)
+    }
+
     /// [`Reading::of`] the prediction; on the CPU without its parameters in between, unless they are sampled from.
     pub(super) fn read(&self, windows: Tensor<2>, deltas: &Tensor<2>, rule: MagnitudeRule, temperature: f32, rng: &mut StdRng) -> Reading {
         let Some(packed) = self.packed.as_ref().filter(|_| rule != MagnitudeRule::Sample) else {

@@ -19,6 +19,7 @@ mod vmf_lognormal;
 pub mod von_mises_fisher;
 mod weights;
 
+pub(crate) use baseline::BaselineSums;
 pub use baseline::{Baselines, GaussianBaseline, LogMagnitudeBaseline};
 pub use checkpoint::{CheckpointError, Provenance};
 pub use linear::Ridge;
@@ -29,9 +30,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::engine::is_cpu;
+use crate::job::JobCtx;
 use live::LiveSlot;
 use weights::Precision;
 
@@ -135,6 +138,19 @@ impl Predictor {
         self.spare.as_deref().filter(|_| is_cpu(device)).unwrap_or(self)
     }
 
+    /// Has the device tune what `n_rows` rows at a time will need, if it tunes; see [`JobCtx::tune`].
+    pub fn tune(&self, ctx: &JobCtx, n_rows: usize) {
+        ctx.surviving(|ctx| {
+            ctx.tune(|| {
+                let zeros = |width: usize| Tensor::zeros([n_rows, width], &ctx.device);
+                let mut rng = StdRng::seed_from_u64(0);
+                self.read(zeros(self.info.window * self.info.dim), &zeros(self.info.dim), MagnitudeRule::Mean, 1.0, &mut rng)
+                    .nll
+                    .into_data()
+            });
+        });
+    }
+
     /// What [`Self::predict`] of `windows` says about `deltas [batch, dim]` and where it advances to, without its parameters in between
     /// where that is faster, computed where the windows are. `temperature` scales the spread of samples only.
     pub fn read(&self, windows: Tensor<2>, deltas: &Tensor<2>, rule: MagnitudeRule, temperature: f32, rng: &mut StdRng) -> Reading {
@@ -142,6 +158,15 @@ impl Predictor {
             Model::Mdn(mdn) => mdn.read(windows, deltas, rule, temperature, rng),
             _ => Reading::of(&self.predict(windows), deltas, rule, temperature, rng),
         }
+    }
+
+    /// Values that a row has in the widest tensor of a forward pass.
+    pub(crate) fn widest_row(&self) -> usize {
+        let widest = match &self.model {
+            Model::Mdn(mdn) => mdn.widest_row(),
+            _ => 0,
+        };
+        widest.max(self.info.window * self.info.dim)
     }
 
     /// The distribution over Δ for each row of raw (unnormalized) windows of `info.window` frames of `info.dim` values.

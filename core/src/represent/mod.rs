@@ -5,5 +5,6 @@
 mod normalize;
 mod pca;
 
+pub(crate) use normalize::FrameSums;
 pub use normalize::Normalizer;
 pub use pca::Pca;

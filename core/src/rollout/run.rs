@@ -8,8 +8,8 @@ use super::measure::N_COLUMNS;
 use super::truth::{Truth, median_delta_norm};
 use super::{Schedule, Segment, StepAction, pace};
 use crate::context::{Corpus, first_target};
-use crate::engine::compute::{GpuError, LivePath};
-use crate::job::{Block, Cancelled, JobCtx, in_blocks};
+use crate::engine::compute::LivePath;
+use crate::job::{Block, Cancelled, JobCtx};
 use crate::predict::{Baselines, MagnitudeRule, Predictor};
 
 /// Segments that run together: bounds the memory of teacher forcing (`SEGMENTS × n_steps` windows at once).
@@ -106,20 +106,16 @@ pub fn rollout(
     let live = pace::path(ctx, predictor, segments.len() * schedules.len())?;
     let most_on_gpu = live.as_ref().and_then(|path| segments_on_gpu(path, schedules.len(), config.n_steps, predictor.info.horizon));
     let work = Work { corpus, predictor, config, plans: &plans, noise_sd, painted_sd };
-    in_blocks(segments, most_on_gpu.unwrap_or(SEGMENTS_TOGETHER), |first, some| {
+    let mut together = most_on_gpu.unwrap_or(SEGMENTS_TOGETHER);
+    ctx.in_blocks(&mut together, segments.len(), |ctx, block| {
         ctx.cancel.check()?;
-        let path = live.as_deref().filter(|_| most_on_gpu.is_some() && ctx.answering_gpu().is_some());
-        let done = match path.map(|path| Live { work, path }.run(some, &mut Draws::new(ctx.seed, first))) {
-            Some(Ok(done)) => done,
-            Some(Err(GpuError::NoMemory(_))) if some.len() > 1 => return Ok(Block::TooLarge),
-            failed => {
-                match failed {
-                    Some(Err(GpuError::Lost(reason))) => ctx.lose(reason),
-                    Some(Err(error)) => ctx.progress.report("rollout", 0, Some(config.n_steps as u64), error.to_string()),
-                    _ => {}
-                }
-                ctx.surviving(|ctx| work.run(ctx, some, &mut Draws::new(ctx.seed, first)))?
-            }
+        let (some, mut draws) = (&segments[block.clone()], Draws::new(ctx.seed, block.start));
+        let done = match live.as_deref().filter(|_| most_on_gpu.is_some() && ctx.gpu.is_some()) {
+            Some(path) => match (Live { work, path }).run(some, &mut draws) {
+                Ok(done) => done,
+                Err(error) => return Ok(Block::Failed(error)),
+            },
+            None => work.run(ctx, some, &mut draws)?,
         };
         outcomes.iter_mut().zip(done).for_each(|(outcome, rows)| outcome.append(rows));
         Ok::<Block, RolloutError>(Block::Done)

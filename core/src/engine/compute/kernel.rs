@@ -28,7 +28,7 @@ pub enum GpuError {
 }
 
 impl GpuError {
-    pub(super) fn lost(reason: impl std::fmt::Display) -> Self {
+    pub(crate) fn lost(reason: impl std::fmt::Display) -> Self {
         Self::Lost(sentence(reason))
     }
 }
