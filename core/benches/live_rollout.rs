@@ -121,5 +121,6 @@ fn batch(n_rows: usize) -> Batch {
         rule: Rule::Median,
         alpha: 1.0,
         temperature: 1.0,
+        is_drawn: false,
     }
 }

@@ -10,14 +10,16 @@ struct View {
     range_db: vec2<f32>,
     // Frames and bins there are.
     n_cells: vec2<u32>,
-    _padding: vec2<u32>,
+    // Where the levels begin in their buffer.
+    first_level: u32,
+    _padding: u32,
     // 256 colors as packed RGBA, lowest level first.
     colors: array<vec4<u32>, 64>,
 };
 
+@group(0) @binding(0) var<uniform> view: View;
 // [n_frames, n_bins]
-@group(0) @binding(0) var<storage, read> levels_db: array<f32>;
-@group(0) @binding(1) var<uniform> view: View;
+@group(0) @binding(1) var<storage, read> levels_db: array<f32>;
 
 // More cells than this along one side of a pixel are sampled evenly.
 const MOST_CELLS: u32 = 32u;
@@ -57,7 +59,7 @@ fn fragment(in: Corner) -> @location(0) vec4<f32> {
     var loudest = view.range_db.x;
     for (var frame = frames.x; frame < frames.y; frame += frames.z) {
         for (var bin = bins.x; bin < bins.y; bin += bins.z) {
-            loudest = max(loudest, levels_db[frame * view.n_cells.y + bin]);
+            loudest = max(loudest, levels_db[view.first_level + frame * view.n_cells.y + bin]);
         }
     }
     let level = clamp((loudest - view.range_db.x) / (view.range_db.y - view.range_db.x), 0.0, 1.0);

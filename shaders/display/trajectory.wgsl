@@ -8,12 +8,13 @@ struct View {
     color_high: vec4<f32>,
     size_px: vec2<f32>,
     width_px: f32,
-    _padding: f32,
+    // Where the path begins among the points of its buffer.
+    first_point: u32,
 };
 
-// x, y, z, value in 0..=1
-@group(0) @binding(0) var<storage, read> points: array<vec4<f32>>;
-@group(0) @binding(1) var<uniform> view: View;
+@group(0) @binding(0) var<uniform> view: View;
+// x, y, z, value in 0..=1; a point that is not finite interrupts the path.
+@group(0) @binding(1) var<storage, read> points: array<vec4<f32>>;
 
 struct Corner {
     @builtin(position) position: vec4<f32>,
@@ -28,10 +29,20 @@ fn on_page(point: vec4<f32>) -> vec2<f32> {
     return vec2<f32>(clip.x + 1.0, 1.0 - clip.y) * 0.5 * view.size_px;
 }
 
+// By their bits, as compilers may take all numbers for finite.
+fn is_finite(point: vec4<f32>) -> bool {
+    let exponents = bitcast<vec4<u32>>(point) & vec4<u32>(0x7f800000u);
+    return all(exponents != vec4<u32>(0x7f800000u));
+}
+
 @vertex
 fn vertex(@builtin(vertex_index) vertex: u32, @builtin(instance_index) segment: u32) -> Corner {
-    let begin = points[segment];
-    let finish = points[segment + 1u];
+    let begin = points[view.first_point + segment];
+    let finish = points[view.first_point + segment + 1u];
+    if !is_finite(begin) || !is_finite(finish) {
+        // No corner of it is seen.
+        return Corner(vec4<f32>(2.0, 2.0, 0.0, 1.0), vec2<f32>(), vec2<f32>(), vec2<f32>(), vec2<f32>());
+    }
     let a = on_page(begin);
     let b = on_page(finish);
     let along = b - a;

@@ -16,16 +16,16 @@ use crate::{shaders, shared};
 
 const STEPS: usize = 16;
 
-fn cpu() -> JobCtx {
+pub(crate) fn cpu() -> JobCtx {
     JobCtx::quiet(Device::flex(), 11)
 }
 
-fn gpu() -> JobCtx {
+pub(crate) fn gpu() -> JobCtx {
     let (device, queue) = shaders::gpu();
     JobCtx { gpu: Some(Gpu::new(device.clone(), queue.clone())), ..cpu() }
 }
 
-fn corpus(dim: usize) -> Corpus {
+pub(crate) fn corpus(dim: usize) -> Corpus {
     toy_corpus(Toy::StableAr1 { a: 0.9 }, 6, 80, dim, 5)
 }
 
@@ -85,7 +85,7 @@ fn assert_equal_paths(corpus: &Corpus, predictor: &Predictor) {
     }
 }
 
-fn fitted(corpus: &Corpus, kind: PredictorKind, horizon: usize) -> Predictor {
+pub(crate) fn fitted(corpus: &Corpus, kind: PredictorKind, horizon: usize) -> Predictor {
     let config = PredictorConfig {
         kind,
         horizon,

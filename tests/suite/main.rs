@@ -12,6 +12,7 @@ mod codecs;
 mod damaged_stores;
 mod demo;
 mod diagnostics;
+mod drawn;
 mod figures;
 mod listening;
 mod listening_page;

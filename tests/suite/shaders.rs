@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use driftscope_core::engine::display::{Image, spectrogram, trajectory};
+use driftscope_core::engine::display::{Image, Source, spectrogram, trajectory};
+use driftscope_core::engine::{Resident, WgpuSetup, shareable};
 
-const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
+pub(crate) const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
 
 #[test]
 fn every_shader_is_valid() {
@@ -23,30 +24,36 @@ fn every_shader_is_valid() {
             n_files += 1;
         }
     }
-    assert!(n_files >= 8, "{n_files} shaders were found");
+    assert!(n_files >= 10, "{n_files} shaders were found");
 }
 
 /// One device for all tests here: Vulkan loaders do not like instances that come and go on several threads.
-pub(crate) fn gpu() -> &'static (wgpu::Device, wgpu::Queue) {
-    static GPU: OnceLock<(wgpu::Device, wgpu::Queue)> = OnceLock::new();
-    GPU.get_or_init(|| {
+pub(crate) fn setup() -> &'static WgpuSetup {
+    static SETUP: OnceLock<WgpuSetup> = OnceLock::new();
+    SETUP.get_or_init(|| {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let mut adapters =
             pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12));
         // The same picture everywhere: software before hardware.
         adapters.sort_by_key(|adapter| adapter.get_info().device_type != wgpu::DeviceType::Cpu);
-        let adapter = adapters.first().expect("a graphics adapter is needed: on Debian, apt install mesa-vulkan-drivers");
+        let adapter = adapters.into_iter().next().expect("a graphics adapter is needed: on Debian, apt install mesa-vulkan-drivers");
         let info = adapter.get_info();
         #[expect(clippy::print_stderr, reason = "a run says which adapter it used")]
         {
             eprintln!("shaders drawn by {} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info);
         }
-        pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap()
+        let (device, queue) = pollster::block_on(adapter.request_device(&shareable(&adapter))).unwrap();
+        WgpuSetup { instance, adapter, device, queue, backend: info.backend }
     })
 }
 
+/// The same without what it was made of.
+pub(crate) fn gpu() -> (&'static wgpu::Device, &'static wgpu::Queue) {
+    (&setup().device, &setup().queue)
+}
+
 /// What `paint` draws into a transparent target, as the CPU twin's pixels.
-fn drawn(width: usize, height: usize, paint: impl FnOnce(&mut wgpu::RenderPass<'_>)) -> Image {
+pub(crate) fn drawn(width: usize, height: usize, paint: impl FnOnce(&mut wgpu::RenderPass<'_>)) -> Image {
     let (device, queue) = gpu();
     let size = wgpu::Extent3d { width: width as u32, height: height as u32, depth_or_array_layers: 1 };
     let target = device.create_texture(&wgpu::TextureDescriptor {
@@ -84,7 +91,7 @@ fn drawn(width: usize, height: usize, paint: impl FnOnce(&mut wgpu::RenderPass<'
 }
 
 /// Shares of channels that differ by more than one step of 8 bits, and the largest difference.
-fn difference(a: &Image, b: &Image) -> (f64, f32) {
+pub(crate) fn difference(a: &Image, b: &Image) -> (f64, f32) {
     assert_eq!((a.width, a.height), (b.width, b.height));
     let differences: Vec<f32> = a.pixels.as_flattened().iter().zip(b.pixels.as_flattened()).map(|(a, b)| (a - b).abs()).collect();
     let apart = differences.iter().filter(|d| **d > 1.01 / 255.0).count();
@@ -112,7 +119,8 @@ fn trajectories_look_like_those_of_the_cpu() {
     ] {
         let orbit = trajectory::Orbit { yaw, pitch, ..trajectory::Orbit::around(&paths) };
         let twin = trajectory::draw(&paths, &orbit, width, height);
-        let prepared = pipeline.prepare(device, &paths, &orbit, [width as f32, height as f32]);
+        let placed: Vec<_> = paths.iter().map(|path| path.along(Resident::upload(device, path.points.as_flattened()))).collect();
+        let prepared = pipeline.prepare(device, &placed, &orbit, [width as f32, height as f32]);
         let image = drawn(width, height, |pass| prepared.paint(pass));
         assert!(twin.pixels.iter().filter(|p| p[3] > 0.9).count() > 100, "something is drawn");
         let (apart, largest) = difference(&image, &twin);
@@ -129,17 +137,18 @@ fn spectrograms_look_like_those_of_the_cpu() {
     let level = |i: usize| -90.0 + 95.0 * ((i / n_bins) as f32 * 0.031).sin().abs() * ((i % n_bins) as f32 * 0.17).cos();
     let levels: Vec<f32> = (0..n_frames * n_bins).map(level).collect();
     let colors: [[u8; 4]; 256] = std::array::from_fn(|i| [i as u8, (i * i / 255) as u8, 255 - i as u8, 255]);
+    let uploaded = Source::from(levels.as_slice()).on(device);
     let whole = spectrogram::View::whole(n_frames, n_bins, -80.0..0.0, colors);
     let close = spectrogram::View { frames: 101.3..117.9, bins: 20.2..41.7, ..whole.clone() };
     let beyond = spectrogram::View { frames: -50.4..900.7, bins: 3.1..200.3, ..whole.clone() };
     for view in [whole, close, beyond] {
         let twin = spectrogram::draw(&levels, n_bins, &view, 333, 97);
-        let prepared = pipeline.prepare(device, &levels, n_bins, &view, [333.0, 97.0]);
+        let prepared = pipeline.prepare(device, &uploaded, n_bins, &view, [333.0, 97.0]);
         let image = drawn(333, 97, |pass| prepared.paint(pass));
         let (apart, _) = difference(&image, &twin);
         // A pixel's edge may fall on a cell's edge, and then rounding decides.
         assert!(apart < 0.005, "{:.3} % of the channels differ in {:?} {:?}", 100.0 * apart, view.frames, view.bins);
     }
-    let nothing = pipeline.prepare(device, &[], n_bins, &spectrogram::View::whole(1, 1, 0.0..1.0, colors), [8.0, 8.0]);
+    let nothing = pipeline.prepare(device, &uploaded.part(0..0), n_bins, &spectrogram::View::whole(1, 1, 0.0..1.0, colors), [8.0, 8.0]);
     assert!(drawn(8, 8, |pass| nothing.paint(pass)).pixels.iter().all(|p| *p == [0.0; 4]), "no levels, no picture");
 }

@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "K,…", value_delimiter = ',')]
     horizons: Vec<usize>,
     /// Latents held in memory, in MB; those of a larger store are read again in each pass
-    #[arg(long, value_name = "MB", default_value_t = 512)]
+    #[arg(long, value_name = "MB", default_value_t = 256)]
     memory: usize,
     #[command(flatten)]
     pub(super) json: JsonArg,

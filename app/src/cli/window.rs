@@ -1,6 +1,7 @@
 //! No command: the window, or, where there is no display, the demo without one.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use driftscope_core::latents::Store;
 
@@ -27,15 +28,18 @@ pub(super) fn run(project: Option<PathBuf>, checkpoints: Vec<PathBuf>, session: 
         store.is_some() || checkpoints.is_empty(),
         "--predictor needs the store that it predicts: driftscope STORE --predictor CKPT"
     );
-    let loader: crate::window::worker::Loader = match store {
-        None => Box::new(|job| crate::demo::material(&job.device)),
-        Some(store) => Box::new(move |job| crate::open::material(&store, &checkpoints, job)),
-    };
-    crate::window::open(WindowOptions {
+    let (store, checkpoints) = (store.map(Arc::new), Arc::new(checkpoints));
+    crate::window::open(|| WindowOptions {
         device: session.choice,
         seed: session.seed,
-        loader,
-        project,
+        loader: match store.clone() {
+            None => Box::new(|job| crate::demo::material(&job.device)),
+            Some(store) => {
+                let checkpoints = Arc::clone(&checkpoints);
+                Box::new(move |job| crate::open::material(&store, &checkpoints, job))
+            }
+        },
+        project: project.clone(),
         memory: Some(crate::open::data_folder().join("sessions")),
         registry: Some(session.registry.clone()),
         figures: PathBuf::from(crate::window::export::DEFAULT_FOLDER),

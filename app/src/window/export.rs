@@ -288,7 +288,7 @@ fn trajectory(state: &State, session: &Session, rolled: &Rolled, bare: FigureSpe
     let start_sec = rolled.choice.t0 as f64 * frame_sec;
     let mut paths = vec![figure::Path { name: "Rollout", color: theme::line_rgb(Line::Free), frames: &rolled.live.states, start_sec }];
     let fan = state.fan.as_ref().filter(|fan| state.view.fan > 0 && fan.choice.rolls_like(&rolled.choice));
-    for states in fan.into_iter().flat_map(|fan| &fan.states) {
+    for states in fan.into_iter().flat_map(|fan| fan.rollout.states.chunks_exact(fan.rollout.n_steps * fan.rollout.dim)) {
         // One entry in the legend for all of them.
         paths.push(figure::Path { name: "Samples", color: theme::FAN_ON_PAPER, frames: states, start_sec });
     }

@@ -30,18 +30,21 @@ pub mod view;
 pub mod worker;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use driftscope_core::engine::{DeviceChoice, Health, open_device};
+use driftscope_core::engine::{DeviceChoice, DevicePlan, Health, WgpuSetup, shareable};
 use driftscope_core::job::JobCtx;
 use driftscope_core::playback::OutputChoice;
 use driftscope_core::run::Registry;
-use eframe::egui;
+use eframe::{egui, egui_wgpu};
 
 use command::{Command, Commands};
 use drawing::Drawings;
 use export::Press;
+use gpu::Pulse;
 use jobs::Runner;
 use memory::Memory;
 use player::Deck;
@@ -68,29 +71,72 @@ pub struct WindowOptions {
     pub figures: PathBuf,
 }
 
-/// Opens the window and returns when it is closed. Without a display this is an error, and nothing was shown.
-pub fn open(options: WindowOptions) -> anyhow::Result<()> {
-    let started = Instant::now();
+/// Opens the window and returns when it is closed. Without a display this is an error, and nothing was shown. A window that lost the device
+/// it was drawn by is opened anew as `options` say, on the CPU, and goes on with the session that it kept.
+pub fn open(options: impl Fn() -> WindowOptions) -> anyhow::Result<()> {
     anyhow::ensure!(has_display(), "no display: neither WAYLAND_DISPLAY nor DISPLAY is set");
-    let device = open_device(options.device)?.measuring_into(&crate::open::measurements());
+    if let Ending::DeviceLost = show(options(), None)? {
+        let sentence = "The graphics device gave up; this is the window opened anew, and the CPU computes from here on.";
+        let again = WindowOptions { device: DeviceChoice::Cpu, ..options() };
+        if let Ending::DeviceLost = show(again, Some(Notice::Problem(sentence.into())))? {
+            anyhow::bail!("the graphics device gave up twice, and the window with it; what was done is kept for the next start");
+        }
+    }
+    Ok(())
+}
+
+/// Why a window was closed.
+enum Ending {
+    Asked,
+    DeviceLost,
+}
+
+fn show(options: WindowOptions, notice: Option<Notice>) -> anyhow::Result<Ending> {
+    let started = Instant::now();
+    let plan = DevicePlan::of(options.device);
+    // A GPU is opened by the window and shared with it; all else is there, or refused, before there is a window.
+    let own = if plan.is_shareable() { None } else { Some(plan.open()?) };
     let viewport = egui::ViewportBuilder::default()
         .with_title("Driftscope")
         .with_app_id("driftscope")
         .with_inner_size(theme::WINDOW_SIZE)
         .with_min_inner_size(theme::SMALLEST_WINDOW);
-    let native = eframe::NativeOptions { viewport, ..Default::default() };
-    let ctx = JobCtx::on(&device, options.seed);
+    let mut native = eframe::NativeOptions { viewport, ..Default::default() };
+    if let (None, egui_wgpu::WgpuSetup::CreateNew(setup)) = (&own, &mut native.wgpu_options.wgpu_setup) {
+        setup.device_descriptor = Arc::new(shareable);
+    }
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let tells = Arc::clone(&is_lost);
     let build = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
-        let mut app = App::new(&cc.egui_ctx, ctx, options, &OutputChoice::Default)?;
+        let opened = match (own, &cc.wgpu_render_state) {
+            (Some(opened), _) => opened,
+            (None, Some(state)) => plan.open_on(setup_of(state))?,
+            (None, None) => plan.open()?,
+        };
+        let opened = opened.measuring_into(&crate::open::measurements());
+        let mut app = App::new(&cc.egui_ctx, JobCtx::on(&opened, options.seed), options, &OutputChoice::Default)?;
         app.started = started;
-        app.device = device.description;
+        app.device = opened.description;
+        app.pulse = cc.wgpu_render_state.as_ref().map(|state| Pulse::of(&state.device, &state.queue));
+        app.is_lost = tells;
         app.drawings = Drawings::new(cc.wgpu_render_state.as_ref());
         app.pace = Pace::of(cc.wgpu_render_state.as_ref());
+        app.state.notice = notice.or(app.state.notice);
         signals::close_on_request(&cc.egui_ctx)?;
         Ok(Box::new(app))
     };
     // eframe's error is not Sync on every platform, hence the text.
-    eframe::run_native("Driftscope", native, Box::new(build)).map_err(|e| anyhow::anyhow!("{e}")).context("the window could not be opened")
+    eframe::run_native("Driftscope", native, Box::new(build))
+        .map_err(|e| anyhow::anyhow!("{e}"))
+        .context("the window could not be opened")?;
+    Ok(if is_lost.load(Ordering::Relaxed) { Ending::DeviceLost } else { Ending::Asked })
+}
+
+/// eframe's device as the engine takes it.
+fn setup_of(state: &egui_wgpu::RenderState) -> WgpuSetup {
+    let egui_wgpu::RenderState { instance, adapter, device, queue, .. } = state.clone();
+    let backend = adapter.get_info().backend;
+    WgpuSetup { instance, adapter, device, queue, backend }
 }
 
 #[cfg(all(unix, not(target_os = "macos")))]
@@ -115,6 +161,9 @@ pub struct App {
     deck: Deck,
     booth: Option<Booth>,
     drawings: Drawings,
+    pulse: Option<Pulse>,
+    /// The device that draws is gone.
+    is_lost: Arc<AtomicBool>,
     keeper: Keeper,
     device: String,
     health: Health,
@@ -147,6 +196,8 @@ impl App {
             deck: Deck::open(output),
             booth: None,
             drawings: Drawings::default(),
+            pulse: None,
+            is_lost: Arc::default(),
             keeper,
             device: String::new(),
             health,
@@ -298,6 +349,10 @@ impl App {
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.pace.begin();
+        if self.pulse.as_ref().is_some_and(|pulse| !pulse.is_there()) {
+            self.is_lost.store(true, Ordering::Relaxed);
+            self.closing = true;
+        }
         self.work(ctx);
         self.pace.pause();
     }
@@ -307,6 +362,9 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        if self.is_lost.load(Ordering::Relaxed) {
+            return;
+        }
         self.pace.resume();
         let mut layout = std::mem::replace(&mut self.state.layout, egui_tiles::Tree::empty(egui::Id::unique("center")));
         let about = panels::About { device: &self.device, pace: self.pace.sentence() };
@@ -398,7 +456,7 @@ impl Pace {
     /// Frames that the numbers are taken over.
     const FRAMES: usize = 600;
 
-    fn of(render_state: Option<&eframe::egui_wgpu::RenderState>) -> Self {
+    fn of(render_state: Option<&egui_wgpu::RenderState>) -> Self {
         let info = render_state.map(|r| r.adapter.get_info());
         Self {
             adapter: info.as_ref().map_or_else(String::new, |i| format!("{} ({:?})", i.name, i.backend)),

@@ -16,6 +16,7 @@ use anyhow::Context as _;
 use driftscope_core::audio::AudioClip;
 use driftscope_core::codec::CodecError;
 use driftscope_core::diagnose::{InjectionConfig, InjectionReport, inject};
+use driftscope_core::engine::compute::Gpu;
 use driftscope_core::engine::lane::Lane;
 use driftscope_core::job::{Cancel, JobCtx, Progress};
 use driftscope_core::latents::Latents;
@@ -91,8 +92,8 @@ pub struct Kept {
 pub struct Fan {
     /// What they were sampled for.
     pub choice: Choice,
-    /// Frames of each sample, `[n_steps, dim]`.
-    pub states: Vec<Vec<f32>>,
+    /// One segment a sample.
+    pub rollout: Rollout,
     /// One path a sample.
     pub paths: Vec<Path>,
     /// State error of each sample and step, in units of the median ‖Δ‖.
@@ -427,14 +428,14 @@ impl Bench {
         let starts = vec![Segment { utterance: choice.utterance, t0: choice.t0 }; view.fan];
         let predictor = session.predictors.get(choice.predictor).context("no such predictor")?;
         let schedule = choice.schedule("fan", &[], session);
-        let sampled = rollout(&session.ctx, &session.corpus, predictor, &session.baselines, &starts, &[schedule], &config)?;
+        let sampled = rollout(&drawn(session), &session.corpus, predictor, &session.baselines, &starts, &[schedule], &config)?;
         let sampled = sampled.into_iter().next().context("the rollout gave nothing")?;
         let unit = session.ground.references.median_delta_norm;
-        let states: Vec<Vec<f32>> = sampled.states.chunks_exact(config.n_steps * session.corpus.dim).map(<[f32]>::to_vec).collect();
-        let paths = states.iter().map(|states| project(session, states)).collect();
+        let states = || sampled.states.chunks_exact(config.n_steps * session.corpus.dim);
+        let paths = states().map(|states| project(session, states)).collect();
         let errors = sampled.state_err_after.chunks_exact(config.n_steps).map(|row| row.iter().map(|e| f64::from(*e) / unit).collect());
-        let off_manifold = states.iter().map(|states| session.manifold.distances(states)).collect();
-        let fan = Arc::new(Fan { choice: choice.clone(), states, paths, errors: errors.collect(), off_manifold });
+        let (errors, off_manifold) = (errors.collect(), states().map(|states| session.manifold.distances(states)).collect());
+        let fan = Arc::new(Fan { choice: choice.clone(), rollout: sampled, paths, errors, off_manifold });
         self.fan = Some(Arc::clone(&fan));
         self.desk.deliver(Delivery::Fan(fan));
         Ok(())
@@ -490,12 +491,17 @@ pub fn comparand_name(sessions: &[Arc<Session>], comparand: Comparand) -> String
     if sessions.len() > 1 { format!("{name} · {}", session.name) } else { name }
 }
 
+/// The session's context, for rollouts that leave their states on the GPU to be drawn from there.
+fn drawn(session: &Session) -> JobCtx {
+    JobCtx { gpu: session.ctx.gpu.as_ref().map(Gpu::drawn), ..session.ctx.clone() }
+}
+
 /// One rollout from the choice's start.
 fn roll_one(session: &Session, choice: &Choice, pulls: &[Pull]) -> anyhow::Result<Rollout> {
     let predictor = session.predictors.get(choice.predictor).context("no such predictor")?;
     let start = [Segment { utterance: choice.utterance, t0: choice.t0 }];
     let schedule = choice.schedule("live", pulls, session);
-    let rolled = rollout(&session.ctx, &session.corpus, predictor, &session.baselines, &start, &[schedule], &choice.config)?;
+    let rolled = rollout(&drawn(session), &session.corpus, predictor, &session.baselines, &start, &[schedule], &choice.config)?;
     rolled.into_iter().next().context("the rollout gave nothing")
 }
 

@@ -1,6 +1,6 @@
 //! Choosing the device that tensors live on.
 
-use burn::tensor::wgpu::WgpuInitError;
+use burn::tensor::wgpu::{WgpuInitError, WgpuSetup};
 use burn::tensor::{Bytes, DType, Device, DeviceKind, Shape, Tensor, TensorData};
 
 use std::path::Path;
@@ -98,18 +98,72 @@ impl From<&wgpu::AdapterInfo> for Adapter {
     }
 }
 
-/// Opens the device asked for. Looking for adapters takes about 0.1 s, so `cpu` does not look.
+/// Opens the device asked for.
 ///
 /// Call it once and clone the handle: a second call for the same adapter gives the same device.
 pub fn open_device(choice: DeviceChoice) -> Result<OpenDevice, EngineError> {
-    match choice {
-        DeviceChoice::Cpu => Ok(cpu(None)),
-        DeviceChoice::Gpu => match list_adapters().first() {
-            Some(first) => gpu(first),
-            None => Err(EngineError::NoAdapter),
-        },
-        DeviceChoice::Auto => Ok(OpenDevice { choice, ..auto(&list_adapters(), gpu) }),
-        DeviceChoice::Cuda => cuda(),
+    DevicePlan::of(choice).open()
+}
+
+/// A choice with the adapters that it is made among: for a window, which opens its device first and then shares it.
+#[derive(Clone, Debug)]
+pub struct DevicePlan {
+    choice: DeviceChoice,
+    adapters: Vec<Adapter>,
+}
+
+impl DevicePlan {
+    /// Looks for adapters, which takes about 0.1 s; for `cpu` and `cuda` nobody looks.
+    pub fn of(choice: DeviceChoice) -> Self {
+        let looks = matches!(choice, DeviceChoice::Auto | DeviceChoice::Gpu);
+        Self { choice, adapters: if looks { list_adapters() } else { Vec::new() } }
+    }
+
+    /// Whether it falls on an adapter, so that a window's device can be the engine's too if it is made as [`shareable`].
+    pub fn is_shareable(&self) -> bool {
+        match self.choice {
+            DeviceChoice::Auto => self.adapters.first().is_some_and(|first| first.kind == AdapterKind::Hardware),
+            DeviceChoice::Gpu => !self.adapters.is_empty(),
+            DeviceChoice::Cpu | DeviceChoice::Cuda => false,
+        }
+    }
+
+    /// Opens a device of the engine's own.
+    pub fn open(&self) -> Result<OpenDevice, EngineError> {
+        match self.choice {
+            DeviceChoice::Cpu => Ok(cpu(None)),
+            DeviceChoice::Gpu => self.adapters.first().map_or(Err(EngineError::NoAdapter), gpu),
+            DeviceChoice::Auto => Ok(OpenDevice { choice: self.choice, ..auto(&self.adapters, gpu) }),
+            DeviceChoice::Cuda => cuda(),
+        }
+    }
+
+    /// The engine on a device that is open. Where it was not made as [`shareable`], or its adapter is not of the kind that the plan falls
+    /// on (a window drawn in software beside a real GPU), the engine opens its own.
+    pub fn open_on(&self, setup: WgpuSetup) -> Result<OpenDevice, EngineError> {
+        let adapter = Adapter::from(&setup.adapter.get_info());
+        let is_of_its_kind = self.is_shareable() && self.adapters.first().is_some_and(|first| first.kind == adapter.kind);
+        if !is_of_its_kind || !setup.device.features().contains(shareable(&setup.adapter).required_features) {
+            return self.open();
+        }
+        let gpu = Gpu::new(setup.device.clone(), setup.queue.clone());
+        match Device::wgpu_options().setup(setup).init() {
+            Ok(device) => Ok(OpenDevice { choice: self.choice, ..on_adapter(device, Some(gpu), &adapter) }),
+            Err(_) => self.open(),
+        }
+    }
+}
+
+/// How to ask an adapter for a device that burn computes on as on its own: with all that the adapter has.
+pub fn shareable(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+    // burn uses none of the experimental ones; mapping primary buffers slows discrete GPUs down.
+    let without = wgpu::Features::MAPPABLE_PRIMARY_BUFFERS | wgpu::Features::all_experimental_mask();
+    wgpu::DeviceDescriptor {
+        label: Some("window and engine"),
+        required_features: adapter.features().difference(without),
+        required_limits: adapter.limits(),
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..Default::default()
     }
 }
 
@@ -209,16 +263,20 @@ fn gpu(expected: &Adapter) -> Result<OpenDevice, EngineError> {
         Err(WgpuInitError::AdapterUnavailable { .. }) => return Err(EngineError::NoAdapter),
         Err(error) => return Err(EngineError::Adapter(error.to_string())),
     };
+    Ok(on_adapter(device, gpu, &adapter))
+}
+
+fn on_adapter(device: Device, gpu: Option<Gpu>, adapter: &Adapter) -> OpenDevice {
     let is_software = adapter.kind == AdapterKind::Software;
     let notice = is_software.then(|| format!("The adapter is software ({}): computing on the CPU is faster.", adapter.name));
-    Ok(OpenDevice {
+    OpenDevice {
         choice: DeviceChoice::Gpu,
         device,
         gpu,
         health: Health::default(),
         description: format!("{} ({})", adapter.name, adapter.backend),
         notice,
-    })
+    }
 }
 
 #[cfg(feature = "cuda")]

@@ -8,6 +8,8 @@ use std::convert::Infallible;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use burn::tensor::Tensor;
+
 use super::JobCtx;
 use crate::engine::compute::GpuError;
 use crate::engine::is_cpu;
@@ -73,10 +75,15 @@ impl JobCtx {
 
     /// What a device had against work that broke off; a panic that is none of the device's goes on.
     fn reason(&self, panic: Box<dyn Any + Send>) -> GpuError {
-        match catch_unwind(AssertUnwindSafe(|| self.device.sync())) {
+        // Of a loss a device may be told after the first read has failed; what it cannot do then is to hand back a number.
+        let answers = || {
+            self.device.sync().map_err(|error| error.to_string())?;
+            Tensor::<1>::ones([1], &self.device).try_into_scalar::<f32>().map_err(|error| error.to_string())
+        };
+        match catch_unwind(AssertUnwindSafe(answers)) {
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => return GpuError::lost(error),
             Err(_) => return GpuError::lost("it does not answer any more"),
-            Ok(Ok(())) => {}
         }
         match no_memory(&panic_text(panic.as_ref())) {
             Some(line) => {

@@ -8,6 +8,7 @@ use super::measure::N_COLUMNS;
 use super::run::Work;
 use super::truth::{delta_norms, true_frames};
 use super::{Rollout, RolloutConfig, Schedule, Segment, StepAction};
+use crate::engine::Resident;
 use crate::engine::compute::{Batch, COLUMNS, GpuError, LivePath, Order, Rule};
 use crate::predict::MagnitudeRule;
 
@@ -15,6 +16,8 @@ use crate::predict::MagnitudeRule;
 pub(super) struct Live<'a> {
     pub(super) work: Work<'a>,
     pub(super) path: &'a LivePath,
+    /// States stay on the device.
+    pub(super) is_drawn: bool,
 }
 
 impl Live<'_> {
@@ -26,8 +29,10 @@ impl Live<'_> {
         let mut outcomes = self.work.begin(segments);
         let norms = delta_norms(corpus, segments, batch.n_steps);
         let rows = run.columns.chunks_exact(norms.len() * COLUMNS).zip(run.states.chunks_exact(norms.len() * corpus.dim));
-        for (outcome, (columns, states)) in outcomes.iter_mut().zip(rows) {
+        for (plan, (outcome, (columns, states))) in outcomes.iter_mut().zip(rows).enumerate() {
             columns.chunks_exact(COLUMNS).zip(&norms).for_each(|(row, &norm)| outcome.push(&row[..N_COLUMNS], norm));
+            let of_plan = |all: &Resident| all.part(plan * states.len()..(plan + 1) * states.len());
+            outcome.resident = run.resident.as_ref().map(of_plan);
             outcome.states.extend_from_slice(states);
             outcome.on_gpu = true;
         }
@@ -56,6 +61,7 @@ impl Live<'_> {
             },
             alpha,
             temperature,
+            is_drawn: self.is_drawn,
         }
     }
 }

@@ -8,7 +8,9 @@ use super::measure::N_COLUMNS;
 use super::truth::{Truth, median_delta_norm};
 use super::{Schedule, Segment, StepAction, pace};
 use crate::context::{Corpus, first_target};
+use crate::engine::Resident;
 use crate::engine::compute::LivePath;
+use crate::engine::display::Source;
 use crate::job::{Block, Cancelled, JobCtx};
 use crate::predict::{Baselines, MagnitudeRule, Predictor};
 
@@ -55,6 +57,9 @@ pub struct Rollout {
     pub on_gpu: bool,
     /// State after each step and its injection, `[n_segments, n_steps, dim]`.
     pub states: Vec<f32>,
+    /// The same where they were computed: of rollouts of one block on a GPU that they are [`drawn`](crate::engine::compute::Gpu::drawn)
+    /// from.
+    pub resident: Option<Resident>,
     /// −ln p(Δ true), density over Δ, nats.
     pub nll: Vec<f32>,
     /// The peer's factored number (equal to `nll` but for vMF×LogNormal).
@@ -110,8 +115,8 @@ pub fn rollout(
     ctx.in_blocks(&mut together, segments.len(), |ctx, block| {
         ctx.cancel.check()?;
         let (some, mut draws) = (&segments[block.clone()], Draws::new(ctx.seed, block.start));
-        let done = match live.as_deref().filter(|_| most_on_gpu.is_some() && ctx.gpu.is_some()) {
-            Some(path) => match (Live { work, path }).run(some, &mut draws) {
+        let done = match live.as_deref().zip(ctx.gpu.as_ref()).filter(|_| most_on_gpu.is_some()) {
+            Some((path, gpu)) => match (Live { work, path, is_drawn: gpu.is_drawn() }).run(some, &mut draws) {
                 Ok(done) => done,
                 Err(error) => return Ok(Block::Failed(error)),
             },
@@ -204,6 +209,7 @@ impl Rollout {
             dim,
             on_gpu: false,
             states: Vec::with_capacity(segments.len() * n_steps * dim),
+            resident: None,
             nll: column(),
             nll_factored: column(),
             nll_baseline: Vec::new(),
@@ -219,6 +225,8 @@ impl Rollout {
     /// Appends another's rows.
     fn append(&mut self, rows: Self) {
         self.on_gpu = rows.on_gpu;
+        // Several blocks are no stretch of one buffer.
+        self.resident = rows.resident.filter(|_| self.states.is_empty());
         self.states.extend(rows.states);
         for (column, values) in [
             (&mut self.nll, rows.nll),
@@ -250,6 +258,12 @@ impl Rollout {
     pub fn state(&self, segment: usize, step: usize) -> &[f32] {
         let row = segment * self.n_steps + step - 1;
         &self.states[row * self.dim..(row + 1) * self.dim]
+    }
+
+    /// States of `segment` to be drawn, `[n_steps, dim]`.
+    pub fn frames(&self, segment: usize) -> Source<'_> {
+        let values = segment * self.n_steps * self.dim..(segment + 1) * self.n_steps * self.dim;
+        Source { resident: self.resident.as_ref().map(|all| all.part(values.clone())), host: &self.states[values] }
     }
 }
 

@@ -45,6 +45,7 @@ mod tests {
             n_steps: 3,
             dim: 1,
             states: vec![10.0, 11.0, 12.0, 20.0, f32::NAN, 22.0],
+            resident: None,
             nll: vec![],
             nll_factored: vec![],
             nll_baseline: vec![],

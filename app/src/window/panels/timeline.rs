@@ -1,6 +1,7 @@
 //! Center: truth, the compared source and their difference over time, with the rollout's start and end, its steps, the loop and the one
 //! cursor.
 
+use driftscope_core::engine::display::latents::Shown;
 use driftscope_core::rollout::StepAction;
 use eframe::egui::{self, Align2, Color32, FontId, Pos2, Rect, Sense, Stroke, pos2, vec2};
 
@@ -201,12 +202,17 @@ fn sound_lane<'a>(
 /// Without a decoder the frames themselves are shown: standardized values over time and dimension, and the size of each step above them.
 fn latents_ui(ui: &egui::Ui, lanes: Rect, lane: &dyn Fn(usize) -> Rect, axis: Axis, state: &State, unheard: &str, drawings: &mut Drawings) {
     let rollout = theme::source_color(Source::Rollout, ui.visuals());
-    let names = [("Ground truth", theme::ink(ui.visuals())), ("Rollout", rollout), ("Difference", theme::faint(ui.visuals()))];
-    for (i, (name, color)) in names.into_iter().enumerate() {
+    let pictures = [
+        (Shown::Truth, "Ground truth", theme::ink(ui.visuals())),
+        (Shown::Rollout, "Rollout", rollout),
+        (Shown::Difference, "Difference", theme::faint(ui.visuals())),
+    ];
+    for (i, (shown, name, color)) in pictures.into_iter().enumerate() {
         let rect = lane(i);
         ui.painter().rect_filled(rect, 2.0, ui.visuals().extreme_bg_color);
         lane_name(ui, rect, &format!("{name}\nlatents"), color);
         let Some((rolled, picture)) = state.rolled.as_ref().and_then(|r| Some((r, r.latent_pictures.get(i)?))) else { continue };
+        let Some(session) = state.sessions.get(rolled.choice.store) else { continue };
         let seconds = picture.spectrogram.n_frames as f64 * axis.frame_sec;
         let part = [axis.from_sec / seconds, axis.to_sec.min(seconds) / seconds];
         let right = axis.x(seconds).min(rect.right());
@@ -215,7 +221,7 @@ fn latents_ui(ui: &egui::Ui, lanes: Rect, lane: &dyn Fn(usize) -> Rect, axis: Ax
             let values = Rect::from_min_max(pos2(rect.left(), wave.bottom()), pos2(right, rect.bottom()));
             let tallest = rolled.latent_pictures[0].envelope.iter().map(|e| e[1]).fold(1.0, f32::max);
             wave_ui(ui, wave, &picture.envelope, part, tallest, color);
-            drawings.latents(ui, values, rolled, i, part);
+            drawings.latents(ui, values, session, rolled, shown, part);
         }
     }
     let why = format!("latents in place of sound: {unheard}");

@@ -3,6 +3,7 @@
 
 use driftscope_core::engine::display::trajectory::{Orbit, Path};
 use driftscope_core::figure::Scale;
+use driftscope_core::rollout::Rollout;
 use eframe::egui::{self, Align2, Color32, FontId, Pos2, Sense, Vec2, pos2, vec2};
 use egui_plot::{AxisHints, Line as PlotLine, Plot, PlotBounds, PlotPoints, PlotTransform, PlotUi, Points};
 
@@ -10,12 +11,12 @@ use super::definition_ui;
 use super::marks::Marks;
 use crate::window::command::{Command, Commands};
 use crate::window::curves::Line;
-use crate::window::drawing::Drawings;
+use crate::window::drawing::{Course, Drawings, Projected};
 use crate::window::session::Session;
 use crate::window::source::Source;
 use crate::window::state::State;
 use crate::window::theme;
-use crate::window::view::{ColorBy, Pull};
+use crate::window::view::{Choice, ColorBy, Pull};
 use crate::window::worker::Rolled;
 
 const DEFINITION: &str = "Frames projected on the principal components of the training side's raw latents. Thin: the whole true utterance; thick: the \
@@ -24,13 +25,15 @@ const DEFINITION: &str = "Frames projected on the principal components of the tr
     cursor; pull a point of a rollout, and the rollout goes on from there as a branch (in space: parallel to the screen).";
 
 /// One path as it is drawn.
-struct Drawn {
+struct Drawn<'a> {
     /// What is heard from it.
     source: Option<Source>,
     /// What is pulled when a point of it is.
     pulled: Pulled,
     /// Principal components; index 0 is the last true frame before the start.
     points: Vec<Vec<f32>>,
+    /// A rollout's frames, after that one.
+    frames: Option<Projected<'a>>,
     /// What each point is colored by, 0 ..= 1.
     shades: Vec<f32>,
     color: Color32,
@@ -136,7 +139,10 @@ fn color_ui(ui: &mut egui::Ui, state: &State, commands: &mut Commands) {
 }
 
 /// Everything but the whole utterance: truth over the steps, fan, branches, the live rollout on top.
-fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> {
+fn drawn<'a>(state: &'a State, rolled: &'a Rolled, visuals: &egui::Visuals) -> Vec<Drawn<'a>> {
+    let projected = |rollout: &'a Rollout, segment: usize, choice: &Choice| {
+        state.sessions.get(choice.store).map(|session| Projected { frames: rollout.frames(segment), pca: &session.pca })
+    };
     let from = |t0: usize| rolled.true_path[t0.saturating_sub(1)].clone();
     let along = |n: usize| (0..n).map(|i| i as f32 / n.saturating_sub(1).max(1) as f32).collect::<Vec<_>>();
     let unit = rolled.report.references.median_delta_norm;
@@ -155,12 +161,13 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
         pulled: Pulled::Nothing,
         shades: along(truth.len()),
         points: truth,
+        frames: None,
         color: theme::ink(visuals),
         width: theme::LIVE_WIDTH,
         opacity: 1.0,
     }];
     if let Some(fan) = state.fan.as_ref().filter(|fan| state.view.fan > 0 && fan.choice.rolls_like(&rolled.choice)) {
-        for ((path, errors), off) in fan.paths.iter().zip(&fan.errors).zip(&fan.off_manifold) {
+        for (sample, ((path, errors), off)) in fan.paths.iter().zip(&fan.errors).zip(&fan.off_manifold).enumerate() {
             let points: Vec<_> = std::iter::once(from(t0)).chain(path.iter().cloned()).collect();
             let shades = shades(points.len(), &mut errors.iter().copied(), off);
             let color = theme::source_color(Source::Rollout, visuals);
@@ -168,6 +175,7 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
                 source: None,
                 pulled: Pulled::Nothing,
                 points,
+                frames: projected(&fan.rollout, sample, &fan.choice),
                 shades,
                 color,
                 width: theme::REFERENCE_WIDTH * 0.7,
@@ -182,6 +190,7 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
             source: Some(Source::Branch(kept.branch.id)),
             pulled: Pulled::Branch(kept.branch.id),
             points,
+            frames: projected(&kept.rollout, 0, &kept.branch.choice),
             shades,
             color: theme::line_color(Line::Branch(kept.branch.id), visuals),
             width: theme::CURVE_WIDTH,
@@ -192,11 +201,20 @@ fn drawn(state: &State, rolled: &Rolled, visuals: &egui::Visuals) -> Vec<Drawn> 
     let errors = &mut rolled.live.state_err_after.iter().map(|e| f64::from(*e) / unit);
     let shades = shades(points.len(), errors, &rolled.off_manifold);
     let color = theme::source_color(Source::Rollout, visuals);
-    all.push(Drawn { source: Some(Source::Rollout), pulled: Pulled::Live, points, shades, color, width: theme::LIVE_WIDTH, opacity: 1.0 });
+    all.push(Drawn {
+        source: Some(Source::Rollout),
+        pulled: Pulled::Live,
+        points,
+        frames: projected(&rolled.live, 0, &rolled.choice),
+        shades,
+        color,
+        width: theme::LIVE_WIDTH,
+        opacity: 1.0,
+    });
     all
 }
 
-impl Drawn {
+impl Drawn<'_> {
     /// Colors at shade 0 and 1; the truth keeps its own.
     fn colors(&self, color_by: ColorBy) -> [Color32; 2] {
         match color_by {
@@ -342,8 +360,8 @@ fn rollouts(drawn: &[Drawn]) -> Vec<Path> {
     vec![Path { points, color_low: [0.0; 4], color_high: [0.0; 4], width_px: 0.0 }]
 }
 
-/// Axes, the whole utterance, every path, and the cursor on each.
-fn paths(state: &State, rolled: &Rolled, drawn: &[Drawn], orbit: &Orbit, visuals: &egui::Visuals, scale: f32) -> Vec<Path> {
+/// Axes, the whole utterance, every path, and the cursor on each; of rollouts the frames too.
+fn paths<'a>(state: &State, rolled: &Rolled, drawn: &[Drawn<'a>], orbit: &Orbit, visuals: &egui::Visuals, scale: f32) -> Vec<Course<'a>> {
     let rgba = |color: Color32, opacity: f32| {
         let [r, g, b, _] = color.to_normalized_gamma_f32();
         [r, g, b, opacity]
@@ -355,24 +373,24 @@ fn paths(state: &State, rolled: &Rolled, drawn: &[Drawn], orbit: &Orbit, visuals
         width_px: width * scale,
     };
     let faint = theme::faint(visuals);
-    let mut all: Vec<Path> = (0..3)
+    let mut all: Vec<Course> = (0..3)
         .map(|c| {
             let ends = [orbit.center, axis_end(orbit, c)].map(|x| point(&x, 0.0));
-            path(ends.to_vec(), [faint; 2], [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH)
+            (path(ends.to_vec(), [faint; 2], [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH), None)
         })
         .collect();
     let whole = rolled.true_path.iter().map(|x| point(x, 0.0)).collect();
-    all.push(path(whole, [faint; 2], [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH));
+    all.push((path(whole, [faint; 2], [theme::STALE_OPACITY; 2], theme::REFERENCE_WIDTH), None));
     for d in drawn {
         let points = d.points.iter().zip(&d.shades).map(|(x, shade)| point(x, *shade)).collect();
         // Later steps are more opaque, so that the direction of time can be seen.
         let fade = if state.view.color_by == ColorBy::Path { [theme::STALE_OPACITY * d.opacity, d.opacity] } else { [d.opacity; 2] };
-        all.push(path(points, d.colors(state.view.color_by), fade, d.width));
+        all.push((path(points, d.colors(state.view.color_by), fade, d.width), d.frames.clone()));
     }
     if let Some(step) = state.cursor_step() {
         for d in drawn.iter().filter(|d| d.source.is_some()) {
             let dot = d.points.get(step).map(|x| vec![point(x, 1.0); 2]);
-            all.extend(dot.map(|dot| path(dot, [d.color; 2], [1.0; 2], theme::CURSOR_RADIUS * 2.0)));
+            all.extend(dot.map(|dot| (path(dot, [d.color; 2], [1.0; 2], theme::CURSOR_RADIUS * 2.0), None)));
         }
     }
     all

@@ -14,6 +14,8 @@ pub struct Gpu {
     kernels: Arc<OnceLock<Kernels>>,
     /// `None`: it is used whatever it costs.
     crossovers: Option<Arc<Crossovers>>,
+    /// Rollouts leave their states here, to be drawn.
+    is_drawn: bool,
 }
 
 /// A GPU that did not do what it was asked.
@@ -49,7 +51,7 @@ fn sentence(reason: impl std::fmt::Display) -> String {
 impl Gpu {
     /// On a device that is open; every rollout that it can do runs there.
     pub fn new(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self { device, queue, kernels: Arc::default(), crossovers: None }
+        Self { device, queue, kernels: Arc::default(), crossovers: None, is_drawn: false }
     }
 
     /// The same, used only where it was measured to be faster than the CPU.
@@ -67,6 +69,17 @@ impl Gpu {
     /// What is known of where it is faster than the CPU; `None` where that does not matter.
     pub fn crossovers(&self) -> Option<&Crossovers> {
         self.crossovers.as_deref()
+    }
+
+    /// The same for rollouts whose states stay on the device, to be drawn from there.
+    #[must_use]
+    pub fn drawn(&self) -> Self {
+        Self { is_drawn: true, ..self.clone() }
+    }
+
+    /// Whether states stay.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.is_drawn
     }
 
     /// Compiled when first asked for.

@@ -9,6 +9,7 @@ use super::kernel::{Dispatch, Gpu, GpuError, STEP_BYTES};
 use super::network::{Batch, From, Head, Network, Outcome, To};
 use super::product::{Shape, padded};
 use super::{COLUMNS, MOST_COMPONENTS, Step, mixture, von_mises_fisher};
+use crate::engine::{Resident, resident};
 
 /// Multiplications in one submission: a fraction of a second on a small GPU, whose driver gives up on longer ones.
 const MOST_PRODUCTS: usize = 1 << 39;
@@ -98,19 +99,22 @@ impl LivePath {
         let wanted = Form::of(batch);
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.take()).filter(|idle| idle.form == wanted);
         let workspace = idle.map_or_else(|| Workspace::new(self, batch), Ok)?;
-        self.gpu.guarded(|| {
+        let resident = self.gpu.guarded(|| {
+            let states = batch.is_drawn.then(|| self.gpu.zeros(batch.n_state_values(self.network.dim), resident::USAGE));
             workspace.fill(self, batch);
-            self.submit(&workspace, batch);
+            self.submit(&workspace, batch, states.as_ref());
+            states.map(|buffer| Resident::new(&self.gpu.device, buffer, batch.n_state_values(self.network.dim)))
         })?;
-        let outcome = workspace.read(self, batch)?;
+        let outcome = Outcome { resident, ..workspace.read(self, batch)? };
         if let Ok(mut idle) = self.idle.lock() {
             *idle = Some(workspace);
         }
         Ok(outcome)
     }
 
-    /// Everything in one submission, unless it would keep the device from all else for too long.
-    fn submit(&self, workspace: &Workspace, batch: &Batch) {
+    /// Everything in one submission, unless it would keep the device from all else for too long. States are also copied to `drawn`: the
+    /// workspace's own are written to by the next batch.
+    fn submit(&self, workspace: &Workspace, batch: &Batch, drawn: Option<&wgpu::Buffer>) {
         let together = (self.most_products / (self.network.n_products() * batch.n_rows()).max(1)).max(1);
         let n_steps = batch.n_steps;
         for first in (0..n_steps).step_by(together) {
@@ -125,7 +129,7 @@ impl LivePath {
                 }
             }
             if first + together >= n_steps {
-                workspace.collect(&mut encoder, &self.network, batch);
+                workspace.collect(&mut encoder, &self.network, batch, drawn);
             }
             self.gpu.queue.submit([encoder.finish()]);
         }
@@ -238,8 +242,8 @@ impl Workspace {
         }
     }
 
-    /// Copies columns and the states after each step to where they can be read.
-    fn collect(&self, encoder: &mut wgpu::CommandEncoder, network: &Network, batch: &Batch) {
+    /// Copies columns and the states after each step to where they can be read, and drawn.
+    fn collect(&self, encoder: &mut wgpu::CommandEncoder, network: &Network, batch: &Batch, drawn: Option<&wgpu::Buffer>) {
         let row_bytes = (4 * batch.n_steps * network.dim) as u64;
         let columns_bytes = (4 * batch.n_rows() * batch.n_steps * COLUMNS) as u64;
         encoder.copy_buffer_to_buffer(&self.columns, 0, &self.results, 0, columns_bytes);
@@ -248,6 +252,9 @@ impl Workspace {
             // A trajectory ends with them.
             let from = (row + 1) * frames_bytes - row_bytes;
             encoder.copy_buffer_to_buffer(&self.states, from, &self.results, columns_bytes + row * row_bytes, row_bytes);
+            if let Some(drawn) = drawn {
+                encoder.copy_buffer_to_buffer(&self.states, from, drawn, row * row_bytes, row_bytes);
+            }
         }
     }
 
@@ -265,8 +272,8 @@ impl Workspace {
         let outcome = {
             let bytes = self.results.get_mapped_range(..).map_err(GpuError::lost)?;
             let (columns, states) = bytes.split_at(4 * n_columns);
-            let states = &states[..4 * batch.n_rows() * batch.n_steps * path.network.dim];
-            Outcome { columns: bytemuck::pod_collect_to_vec(columns), states: bytemuck::pod_collect_to_vec(states) }
+            let states = &states[..4 * batch.n_state_values(path.network.dim)];
+            Outcome { columns: bytemuck::pod_collect_to_vec(columns), states: bytemuck::pod_collect_to_vec(states), resident: None }
         };
         self.results.unmap();
         Ok(outcome)

@@ -1,5 +1,7 @@
 //! What the path is given and what it gives, in plain arrays.
 
+use crate::engine::Resident;
+
 /// A network and the head that reads its outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
@@ -267,12 +269,19 @@ pub struct Batch {
     pub alpha: f32,
     /// Spread of samples.
     pub temperature: f32,
+    /// The states also stay on the device, to be drawn from there.
+    pub is_drawn: bool,
 }
 
 impl Batch {
     /// Rows.
     pub fn n_rows(&self) -> usize {
         self.n_segments * self.n_schedules
+    }
+
+    /// Values of the states after each step.
+    pub(super) fn n_state_values(&self, dim: usize) -> usize {
+        self.n_rows() * self.n_steps * dim
     }
 
     /// What the kernels are told at `step` (from 0).
@@ -289,4 +298,6 @@ pub struct Outcome {
     pub columns: Vec<f32>,
     /// State after each step, `[n_rows, n_steps, dim]`
     pub states: Vec<f32>,
+    /// The same on the device, where the batch is drawn.
+    pub resident: Option<Resident>,
 }

@@ -136,7 +136,20 @@ fn batch(rng: &mut StdRng, network: &Network, [n_segments, n_schedules, n_steps,
     }
     let additions = uniform(rng, 4 * n_segments.max(3) * dim, 0.3);
     let orders = (0..n_orders as u32).map(order).collect();
-    Batch { n_segments, n_schedules, n_steps, horizon, truth, orders, additions, draws, rule, alpha: 0.9, temperature: 0.7 }
+    Batch {
+        n_segments,
+        n_schedules,
+        n_steps,
+        horizon,
+        truth,
+        orders,
+        additions,
+        draws,
+        rule,
+        alpha: 0.9,
+        temperature: 0.7,
+        is_drawn: false,
+    }
 }
 
 fn one_row() -> Step {

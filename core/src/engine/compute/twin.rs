@@ -47,5 +47,5 @@ pub fn run(network: &Network, batch: &Batch) -> Outcome {
         advance::advance(&step, &given, &mut states, &mut inputs, &mut columns);
     }
     let states = states.chunks_exact(length * dim).flat_map(|row| &row[(length - n_steps) * dim..]).copied().collect();
-    Outcome { columns, states }
+    Outcome { columns, states, resident: None }
 }

@@ -1,20 +1,50 @@
-//! Drawing on the GPU: trajectories and spectrograms through the shaders in `shaders/display`.
+//! Drawing on the GPU: trajectories, latents and spectrograms through the shaders in `shaders/display`.
 //!
 //! Each kind has a pipeline for any render pass (the window's, or an offscreen one in tests) and a CPU twin of the same name that
-//! draws the same picture into an [`Image`]. Use: keep one pipeline per target format; `prepare` uploads what is shown, and
-//! [`Prepared::paint`] draws it, with the viewport set to the area (egui does that for a paint callback). What is prepared stays good
-//! until the data, the view or the size changes. Colors go out as they are given, blended premultiplied: as egui expects of targets
-//! that are not sRGB. Nothing here knows a window.
+//! draws the same picture into an [`Image`]. Use: keep one pipeline per target format; bring what is drawn onto the device
+//! ([`Source::on`]), `prepare` a view of it, and [`Prepared::paint`] draws that, with the viewport set to the area (egui does that for
+//! a paint callback). What is prepared stays good until the data, the view or the size changes. Every shader reads a buffer: the
+//! engine's own where a rollout was computed on the device that draws, an upload of the same numbers elsewhere (spectrograms always:
+//! sound is decoded on the CPU); from there on there is one way, and one picture. Colors go out as they are given, blended
+//! premultiplied: as egui expects of targets that are not sRGB. Nothing here knows a window.
 
+pub mod latents;
+pub mod project;
 pub mod spectrogram;
 pub mod trajectory;
 
 use wgpu::util::DeviceExt as _;
 
+use super::Resident;
+
 /// Whether a device can draw with the shaders: they read storage buffers, which old OpenGL has not. Where it cannot, draw the CPU
 /// twin's picture.
 pub fn can_draw(device: &wgpu::Device) -> bool {
-    device.limits().max_storage_buffers_per_shader_stage >= 1
+    // The most that one shader reads.
+    device.limits().max_storage_buffers_per_shader_stage >= 3
+}
+
+/// What is drawn: numbers on the host and, where the engine computed them on a graphics device, the same there.
+#[derive(Clone, Debug)]
+pub struct Source<'a> {
+    /// On the host.
+    pub host: &'a [f32],
+    /// Where they were computed.
+    pub resident: Option<Resident>,
+}
+
+impl Source<'_> {
+    /// On `device`: the engine's own where it computes there, else a copy.
+    pub fn on(&self, device: &wgpu::Device) -> Resident {
+        let own = self.resident.as_ref().filter(|resident| resident.is_on(device));
+        own.cloned().unwrap_or_else(|| Resident::upload(device, self.host))
+    }
+}
+
+impl<'a> From<&'a [f32]> for Source<'a> {
+    fn from(host: &'a [f32]) -> Self {
+        Self { host, resident: None }
+    }
 }
 
 /// Pixels, row by row from the top, RGBA with premultiplied opacity.
@@ -34,7 +64,7 @@ impl Image {
     }
 }
 
-/// Uploaded and ready to be painted in any number of passes with targets of the pipeline's format.
+/// On the device and ready to be painted in any number of passes with targets of the pipeline's format.
 #[derive(Debug)]
 pub struct Prepared {
     pipeline: wgpu::RenderPipeline,
@@ -47,18 +77,9 @@ impl Prepared {
         Self { pipeline: pipeline.clone(), draws: Vec::new() }
     }
 
-    /// Binds `data` as 0 and `uniforms` as 1 for one more draw call.
-    fn add(&mut self, device: &wgpu::Device, data: &[u8], uniforms: &[u8], n_instances: u32) {
-        let buffer = |contents: &[u8], usage| device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents, usage });
-        let data = buffer(data, wgpu::BufferUsages::STORAGE);
-        let uniforms = buffer(uniforms, wgpu::BufferUsages::UNIFORM);
-        let entries = [
-            wgpu::BindGroupEntry { binding: 0, resource: data.as_entire_binding() },
-            wgpu::BindGroupEntry { binding: 1, resource: uniforms.as_entire_binding() },
-        ];
-        let layout = self.pipeline.get_bind_group_layout(0);
-        let group = device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries });
-        self.draws.push((group, n_instances));
+    /// One more draw call.
+    fn add(&mut self, device: &wgpu::Device, uniforms: &[u8], values: &[&Resident], n_instances: u32) {
+        self.draws.push((bind(device, &self.pipeline.get_bind_group_layout(0), uniforms, values), n_instances));
     }
 
     /// Draws into the pass's viewport.
@@ -69,6 +90,16 @@ impl Prepared {
             pass.draw(0..6, 0..*n_instances);
         }
     }
+}
+
+/// `uniforms` as binding 0, and after them the whole buffers that hold `values`: where those begin is for the uniforms to say.
+fn bind(device: &wgpu::Device, layout: &wgpu::BindGroupLayout, uniforms: &[u8], values: &[&Resident]) -> wgpu::BindGroup {
+    let usage = wgpu::BufferUsages::UNIFORM;
+    let uniforms = device.create_buffer_init(&wgpu::util::BufferInitDescriptor { label: None, contents: uniforms, usage });
+    let buffers = std::iter::once(&uniforms).chain(values.iter().map(|values| values.buffer()));
+    let entries: Vec<wgpu::BindGroupEntry> =
+        buffers.zip(0..).map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }).collect();
+    device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
 }
 
 /// Triangles from a shader with the entry points `vertex` and `fragment`, blended premultiplied onto one target.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{Image, Prepared, pipeline};
+use crate::engine::Resident;
 
 /// The shader.
 pub const WGSL: &str = include_str!("../../../../shaders/display/spectrogram.wgsl");
@@ -39,18 +40,20 @@ struct Uniforms {
     size_px: [f32; 2],
     range_db: [f32; 2],
     n_cells: [u32; 2],
-    padding: [u32; 2],
+    first_level: u32,
+    padding: u32,
     colors: [[u8; 4]; 256],
 }
 
-fn uniforms(view: &View, n_cells: [usize; 2], size_px: [f32; 2]) -> Uniforms {
+fn uniforms(view: &View, first_level: u32, n_cells: [usize; 2], size_px: [f32; 2]) -> Uniforms {
     Uniforms {
         first: [view.frames.start, view.bins.start],
         per_px: [(view.frames.end - view.frames.start) / size_px[0], (view.bins.end - view.bins.start) / size_px[1]],
         size_px,
         range_db: [view.range_db.start, view.range_db.end],
         n_cells: n_cells.map(|n| n as u32),
-        padding: [0; 2],
+        first_level,
+        padding: 0,
         colors: view.colors,
     }
 }
@@ -65,13 +68,13 @@ impl Pipeline {
         Self(pipeline(device, format, "spectrogram", WGSL))
     }
 
-    /// Uploads levels `[n_frames, n_bins]` for an area of `size_px` (width, height). Without a whole frame nothing is drawn.
-    pub fn prepare(&self, device: &wgpu::Device, levels_db: &[f32], n_bins: usize, view: &View, size_px: [f32; 2]) -> Prepared {
+    /// Levels `[n_frames, n_bins]` for an area of `size_px` (width, height). Without a whole frame nothing is drawn.
+    pub fn prepare(&self, device: &wgpu::Device, levels_db: &Resident, n_bins: usize, view: &View, size_px: [f32; 2]) -> Prepared {
         let mut prepared = Prepared::new(&self.0);
         let n_frames = levels_db.len().checked_div(n_bins).unwrap_or(0);
         if n_frames > 0 {
-            let uniforms = uniforms(view, [n_frames, n_bins], size_px);
-            prepared.add(device, bytemuck::cast_slice(&levels_db[..n_frames * n_bins]), bytemuck::bytes_of(&uniforms), 1);
+            let uniforms = uniforms(view, levels_db.first(), [n_frames, n_bins], size_px);
+            prepared.add(device, bytemuck::bytes_of(&uniforms), &[levels_db], 1);
         }
         prepared
     }
@@ -84,7 +87,7 @@ pub fn draw(levels_db: &[f32], n_bins: usize, view: &View, width: usize, height:
     if n_frames == 0 {
         return image;
     }
-    let u = uniforms(view, [n_frames, n_bins], [width as f32, height as f32]);
+    let u = uniforms(view, 0, [n_frames, n_bins], [width as f32, height as f32]);
     for (index, pixel) in image.pixels.iter_mut().enumerate() {
         let (x, y) = (index % width, height - 1 - index / width);
         let mut loudest = u.range_db[0];

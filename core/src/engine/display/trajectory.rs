@@ -1,21 +1,30 @@
 //! Paths through the first three components, seen from any side: the pipeline of `trajectory.wgsl` and its CPU twin.
 
 use super::{Image, Prepared, pipeline};
+use crate::engine::Resident;
 
 /// The shader.
 pub const WGSL: &str = include_str!("../../../../shaders/display/trajectory.wgsl");
 
-/// One path.
+/// One path, with points on the host or on the device.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Path {
+pub struct Path<Points = Vec<[f32; 4]>> {
     /// x, y, z, and a value 0 ..= 1 that picks the color (time, or an error). A point that is not finite interrupts the path.
-    pub points: Vec<[f32; 4]>,
+    pub points: Points,
     /// sRGB and opacity at value 0, 0 ..= 1 each.
     pub color_low: [f32; 4],
     /// sRGB and opacity at value 1.
     pub color_high: [f32; 4],
     /// Width in pixels.
     pub width_px: f32,
+}
+
+impl<Points> Path<Points> {
+    /// The same look along other points.
+    pub fn along<Others>(&self, points: Others) -> Path<Others> {
+        let Self { color_low, color_high, width_px, .. } = *self;
+        Path { points, color_low, color_high, width_px }
+    }
 }
 
 /// From where the paths are seen, without perspective.
@@ -82,12 +91,12 @@ struct View {
     color_high: [f32; 4],
     size_px: [f32; 2],
     width_px: f32,
-    padding: f32,
+    first_point: u32,
 }
 
-fn view(path: &Path, orbit: &Orbit, size_px: [f32; 2]) -> View {
+fn view<Points>(path: &Path<Points>, first_point: u32, orbit: &Orbit, size_px: [f32; 2]) -> View {
     let Path { color_low, color_high, width_px, .. } = *path;
-    View { orbit: orbit.matrix(size_px), color_low, color_high, size_px, width_px, padding: 0.0 }
+    View { orbit: orbit.matrix(size_px), color_low, color_high, size_px, width_px, first_point }
 }
 
 /// Unbroken stretches of at least one segment.
@@ -105,14 +114,12 @@ impl Pipeline {
         Self(pipeline(device, format, "trajectory", WGSL))
     }
 
-    /// Uploads `paths` for an area of `size_px` (width, height).
-    pub fn prepare(&self, device: &wgpu::Device, paths: &[Path], orbit: &Orbit, size_px: [f32; 2]) -> Prepared {
+    /// Paths whose points `[n, 4]` are on the device, for an area of `size_px` (width, height).
+    pub fn prepare(&self, device: &wgpu::Device, paths: &[Path<Resident>], orbit: &Orbit, size_px: [f32; 2]) -> Prepared {
         let mut prepared = Prepared::new(&self.0);
-        for path in paths {
-            let uniforms = view(path, orbit, size_px);
-            for points in stretches(path) {
-                prepared.add(device, bytemuck::cast_slice(points), bytemuck::bytes_of(&uniforms), points.len() as u32 - 1);
-            }
+        for path in paths.iter().filter(|path| path.points.len() >= 8) {
+            let uniforms = view(path, path.points.first() / 4, orbit, size_px);
+            prepared.add(device, bytemuck::bytes_of(&uniforms), &[&path.points], path.points.len() as u32 / 4 - 1);
         }
         prepared
     }
@@ -123,7 +130,7 @@ pub fn draw(paths: &[Path], orbit: &Orbit, width: usize, height: usize) -> Image
     let mut image = Image::transparent(width, height);
     let size_px = [width as f32, height as f32];
     for path in paths {
-        let view = view(path, orbit, size_px);
+        let view = view(path, 0, orbit, size_px);
         for points in stretches(path) {
             for ends in points.windows(2) {
                 segment(&mut image, &view, &ends[0], &ends[1]);
