@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use driftscope_core::context::{Corpus, Pairs, Slice};
 use driftscope_core::diagnose::toy::{Toy, toy_corpus};
 use driftscope_core::diagnose::{EvaluateConfig, evaluate};
-use driftscope_core::engine::compute::Gpu;
+use driftscope_core::engine::compute::{Crossovers, Gpu, Pace};
 use driftscope_core::engine::{DeviceChoice, Health, OpenDevice};
 use driftscope_core::job::{Cancel, JobCtx, Progress};
 use driftscope_core::predict::{Baselines, CheckpointError, MagnitudeRule, Predictor, PredictorConfig, PredictorKind, fit_predictor};
@@ -182,6 +182,29 @@ fn a_fit_on_the_gpu_learns_what_one_on_the_cpu_learns() {
             let apart = apart(&got.cos, &want.cos);
             assert!(apart < 2e-3, "{kind:?}, {}: thirty steps of training part them by {apart}", got.schedule.name);
         }
+    }
+}
+
+#[test]
+fn a_rollout_that_is_faster_on_the_cpu_is_computed_there_wherever_the_jobs_tensors_are() {
+    let (instance, adapter, device, queue) = device_to_lose();
+    let backend = adapter.get_info().backend;
+    let gpu = Gpu::new(device.clone(), queue.clone());
+    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device, queue, backend };
+    let tensors = JobCtx { device: Device::wgpu_options().setup(setup).init().unwrap(), ..cpu() };
+    let corpus = corpus(4);
+    let config = PredictorConfig { window: 2, n_components: 2, hidden_dim: 8, max_steps: 2, batch: 8, ..PredictorConfig::default() };
+    let predictor = fit_predictor(&tensors, &corpus, &config, None).unwrap();
+    let reference = run(&tensors.on_cpu(), &corpus, &predictor, &RolloutConfig::default());
+    for (gpu_us, on_gpu) in [(9.0, false), (1.0, true)] {
+        let crossovers = Crossovers::default();
+        let shape = "4x2 8-8 8-8 8-18".to_owned();
+        crossovers.keep(shape, vec![Pace { n_rows: 1, cpu_us: 5.0, gpu_us }]);
+        let ctx = JobCtx { gpu: Some(gpu.clone().where_faster(crossovers)), ..tensors.clone() };
+        let rolled = run(&ctx, &corpus, &predictor, &RolloutConfig::default());
+        assert_eq!(rolled[0].on_gpu, on_gpu);
+        let same_bytes = rolled.iter().zip(&reference).all(|(a, b)| (&a.states, &a.nll, &a.cos) == (&b.states, &b.nll, &b.cos));
+        assert_eq!(same_bytes, !on_gpu, "the CPU's own path gives its own bytes, the GPU's does not");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Predictors as plain networks, and kept on a GPU: what whole rollouts there are made of.
 //!
 //! The third form of the same formulas, beside burn's tensors (`network`, `prediction`) and the packed layers of the CPU (`cpu`). The
-//! price is a second copy of the weights on the device, and one in memory for when the device is lost.
+//! price is a second copy of the weights on the device, and one in memory.
 
 use std::sync::{Arc, Mutex};
 

@@ -20,15 +20,25 @@ const STEPS: usize = 4;
 /// Rollouts whose shortest time counts, after one that compiles and uploads.
 const REPEATS: usize = 2;
 
-/// The GPU's path for a rollout of `n_rows`, where it is the faster one, or was asked for.
-pub(super) fn path(ctx: &JobCtx, predictor: &Predictor, n_rows: usize) -> Result<Option<Arc<LivePath>>, RolloutError> {
-    let Some(gpu) = ctx.answering_gpu() else { return Ok(None) };
-    let Some(path) = predictor.live(gpu) else { return Ok(None) };
+/// What a rollout is computed by.
+pub(super) enum Route {
+    /// Whole, on the job's GPU.
+    Gpu(Arc<LivePath>),
+    /// Step by step on the CPU, wherever the job's tensors are: the GPU was measured to be slower.
+    Cpu,
+    /// Step by step through burn, on the job's device: there is no GPU for whole rollouts, or it cannot do this predictor's.
+    Tensors,
+}
+
+/// The faster way for a rollout of `n_rows`, or the one that was asked for.
+pub(super) fn route(ctx: &JobCtx, predictor: &Predictor, n_rows: usize) -> Result<Route, RolloutError> {
+    let Some(gpu) = ctx.answering_gpu() else { return Ok(Route::Tensors) };
+    let Some(path) = predictor.live(gpu) else { return Ok(Route::Tensors) };
     if gpu.crossovers().is_none() {
-        return Ok(Some(path));
+        return Ok(Route::Gpu(path));
     }
     let paces = paces(ctx, predictor)?;
-    Ok(crossover(&paces).is_some_and(|least| n_rows >= least).then_some(path))
+    Ok(if crossover(&paces).is_some_and(|least| n_rows >= least) { Route::Gpu(path) } else { Route::Cpu })
 }
 
 /// Microseconds a step of a rollout with `predictor` on the CPU and on the job's GPU, by number of rows: as measured before, or now.

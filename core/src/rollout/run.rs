@@ -5,8 +5,9 @@ use burn::tensor::Tensor;
 use super::branches::{self, Draws, Together};
 use super::live::Live;
 use super::measure::N_COLUMNS;
+use super::pace::{self, Route};
 use super::truth::{Truth, median_delta_norm};
-use super::{Schedule, Segment, StepAction, pace};
+use super::{Schedule, Segment, StepAction};
 use crate::context::{Corpus, first_target};
 use crate::engine::Resident;
 use crate::engine::compute::LivePath;
@@ -108,7 +109,12 @@ pub fn rollout(
         if config.noise_sigma > 0.0 || paints_noise { (median_delta_norm(corpus) / (corpus.dim as f64).sqrt()) as f32 } else { 0.0 };
     let (noise_sd, painted_sd) = (config.noise_sigma * noise_unit, if paints_noise { noise_unit } else { 0.0 });
     let mut outcomes: Vec<Rollout> = plans.iter().map(|plan| Rollout::empty(plan, segments, config.n_steps, corpus.dim)).collect();
-    let live = pace::path(ctx, predictor, segments.len() * schedules.len())?;
+    let on_cpu = ctx.on_cpu();
+    let (ctx, live) = match pace::route(ctx, predictor, segments.len() * schedules.len())? {
+        Route::Gpu(path) => (ctx, Some(path)),
+        Route::Cpu => (&on_cpu, None),
+        Route::Tensors => (ctx, None),
+    };
     let most_on_gpu = live.as_ref().and_then(|path| segments_on_gpu(path, schedules.len(), config.n_steps, predictor.info.horizon));
     let work = Work { corpus, predictor, config, plans: &plans, noise_sd, painted_sd };
     let mut together = most_on_gpu.unwrap_or(SEGMENTS_TOGETHER);
