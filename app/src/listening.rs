@@ -162,7 +162,7 @@ pub fn make(ctx: &JobCtx, bench: Bench<'_>, draft: &TestDraft, folder: &Path) ->
     let total = prepared.items.len() as u64;
     for (index, item) in prepared.items.iter().enumerate() {
         ctx.cancel.check()?;
-        ctx.progress.report("stimuli", index as u64, Some(total), item.utterance_id.as_str());
+        ctx.progress.report("stimuli", index as u64, Some(total), item.utterance_id.clone());
         let sounds = if draft.axis.is_some() {
             vec![None; conditions.len()]
         } else {

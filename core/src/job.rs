@@ -4,6 +4,7 @@
 
 mod recovery;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -104,13 +105,13 @@ impl Cancel {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgressEvent {
     /// What is being done, in a few words ("fit mdn k=1").
-    pub stage: String,
+    pub stage: Cow<'static, str>,
     /// Units done so far.
     pub done: u64,
     /// Units in all, where known.
     pub total: Option<u64>,
     /// A short changing remark ("loss 41.2"), or empty.
-    pub note: String,
+    pub note: Cow<'static, str>,
 }
 
 /// Where a job reports its progress.
@@ -124,8 +125,8 @@ impl Progress {
     }
 
     /// Reports one event.
-    pub fn report(&self, stage: &str, done: u64, total: Option<u64>, note: impl Into<String>) {
-        (self.0)(ProgressEvent { stage: stage.to_owned(), done, total, note: note.into() });
+    pub fn report(&self, stage: impl Into<Cow<'static, str>>, done: u64, total: Option<u64>, note: impl Into<Cow<'static, str>>) {
+        (self.0)(ProgressEvent { stage: stage.into(), done, total, note: note.into() });
     }
 }
 

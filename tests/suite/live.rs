@@ -12,6 +12,7 @@ use driftscope_core::job::{Cancel, JobCtx, Progress};
 use driftscope_core::predict::{Baselines, CheckpointError, MagnitudeRule, Predictor, PredictorConfig, PredictorKind, fit_predictor};
 use driftscope_core::rollout::{Nudge, Rollout, RolloutConfig, Schedule, Segment, StepAction, rollout};
 
+use crate::allocation::allocations_of;
 use crate::{shaders, shared};
 
 const STEPS: usize = 16;
@@ -136,7 +137,7 @@ pub(crate) fn device_to_lose() -> (wgpu::Instance, wgpu::Adapter, wgpu::Device, 
 fn notes() -> (Arc<Mutex<Vec<String>>>, Progress) {
     let notes: Arc<Mutex<Vec<String>>> = Arc::default();
     let sink = Arc::clone(&notes);
-    (notes, Progress::new(move |event| sink.lock().unwrap().push(event.note)))
+    (notes, Progress::new(move |event| sink.lock().unwrap().push(event.note.into_owned())))
 }
 
 #[test]
@@ -182,6 +183,57 @@ fn a_fit_on_the_gpu_learns_what_one_on_the_cpu_learns() {
             let apart = apart(&got.cos, &want.cos);
             assert!(apart < 2e-3, "{kind:?}, {}: thirty steps of training part them by {apart}", got.schedule.name);
         }
+    }
+}
+
+#[test]
+fn what_burn_computes_step_by_step_is_what_the_cpu_computes_in_kept_memory() {
+    let (instance, adapter, device, queue) = device_to_lose();
+    let backend = adapter.get_info().backend;
+    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device, queue, backend };
+    let on_gpu = JobCtx { device: Device::wgpu_options().setup(setup).init().unwrap(), ..cpu() };
+    let corpus = corpus(4);
+    for (kind, horizon, rule) in [
+        (PredictorKind::Mdn, 3, MagnitudeRule::Sample),
+        (PredictorKind::Vmf, 1, MagnitudeRule::Mode),
+        (PredictorKind::Linear, 2, MagnitudeRule::Median),
+    ] {
+        let config = PredictorConfig {
+            kind,
+            horizon,
+            window: 2,
+            n_components: 2,
+            hidden_dim: 8,
+            max_steps: 5,
+            batch: 8,
+            ..PredictorConfig::default()
+        };
+        let predictor = fit_predictor(&on_gpu, &corpus, &config, None).unwrap();
+        let config = RolloutConfig { n_steps: STEPS, rule, alpha: 0.8, temperature: 0.6, noise_sigma: 0.3, ..RolloutConfig::default() };
+        let [tensors, kept] = [&on_gpu, &cpu()].map(|ctx| run(ctx, &corpus, &predictor, &config));
+        assert_same(&format!("{kind:?} {rule:?}"), &tensors, &kept);
+    }
+}
+
+#[test]
+fn a_longer_rollout_on_the_cpu_allocates_no_more_often() {
+    let corpus = corpus(12);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for (kind, rule) in [(PredictorKind::Mdn, MagnitudeRule::Median), (PredictorKind::Vmf, MagnitudeRule::Mode)] {
+        let predictor = fitted(&corpus, kind, 1);
+        let baselines = Baselines::fit(&Pairs::cut(&corpus, &[0, 2, 4], 3, 1, Slice::All));
+        let calls = |n_steps: usize| {
+            let config = RolloutConfig { n_steps, rule, noise_sigma: 0.3, ..RolloutConfig::default() };
+            let (segments, schedules) = ([Segment { utterance: 1, t0: 13 }], Schedule::standard(n_steps));
+            let roll = || rollout(&cpu(), &corpus, &predictor, &baselines, &segments, &schedules, &config).unwrap();
+            // On the pool's only thread, so that nothing escapes the count.
+            pool.install(|| {
+                roll();
+                allocations_of(|| drop(roll()))
+            })
+        };
+        let [short, long] = [8, 40].map(calls);
+        assert!(short > 0 && short == long, "{kind:?}: {short} calls for 8 steps, {long} for 40");
     }
 }
 
@@ -257,7 +309,7 @@ fn a_fit_goes_on_from_its_last_checkpoint_where_its_device_is_lost() {
         let (sink, device, cancel) = (Arc::clone(&events), device.clone(), Cancel::default());
         let stop = cancel.clone();
         let progress = Progress::new(move |event| {
-            sink.lock().unwrap().push((event.done, event.note));
+            sink.lock().unwrap().push((event.done, event.note.into_owned()));
             if event.done == at {
                 does(&device, &stop);
             }

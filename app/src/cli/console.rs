@@ -81,7 +81,7 @@ impl Console {
                     let now = Instant::now();
                     let current = match stage.as_mut().filter(|s| s.name == event.stage) {
                         Some(current) => current,
-                        None => stage.insert(Stage { name: event.stage.clone(), began: now, first: event.done, said: None }),
+                        None => stage.insert(Stage { name: event.stage.to_string(), began: now, first: event.done, said: None }),
                     };
                     let ended = event.total == Some(event.done);
                     if ended || current.said.is_none_or(|said| now - said > LINE_INTERVAL) {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_line_tells_the_time_left_once_it_can() {
-        let event = |done, total| ProgressEvent { stage: "encode".to_owned(), done, total, note: "31 × real time".to_owned() };
+        let event = |done, total| ProgressEvent { stage: "encode".into(), done, total, note: "31 × real time".into() };
         for (event, n_new, expected) in [
             (event(0, Some(10)), 0, "encode 0/10 · 31 × real time\n"),
             (event(6, Some(10)), 2, "encode 6/10 · 31 × real time · 60 seconds left\n"),

@@ -333,7 +333,7 @@ impl Bench {
     fn load(&mut self, loader: Loader, ctx: &JobCtx) -> anyhow::Result<()> {
         let started = Instant::now();
         let desk = self.desk.clone();
-        let progress = Progress::new(move |event| desk.deliver(Delivery::Loading(event.stage)));
+        let progress = Progress::new(move |event| desk.deliver(Delivery::Loading(event.stage.into_owned())));
         let ctx = JobCtx { progress, ..ctx.clone() };
         let material = loader(&ctx)?;
         trace("material loaded", started);

@@ -28,7 +28,7 @@ pub(super) fn pass(
         ctx.cancel.check()?;
         each(index, latents)?;
         done += latents.n_frames() as u64;
-        ctx.progress.report(stage, done, Some(total), format!("{:.0} frames/s", done as f64 / began.elapsed().as_secs_f64()));
+        ctx.progress.report(stage.to_owned(), done, Some(total), format!("{:.0} frames/s", done as f64 / began.elapsed().as_secs_f64()));
         Ok(())
     })
 }

@@ -112,7 +112,7 @@ pub fn fit<T: Task>(
                 return Err(FitError::Diverged { task: name, step, loss });
             }
             losses.push((step, loss));
-            ctx.progress.report(&format!("fit {name}"), step + 1, Some(config.steps), format!("loss {loss:.4}"));
+            ctx.progress.report(format!("fit {name}"), step + 1, Some(config.steps), format!("loss {loss:.4}"));
         }
         step += 1;
         if step.is_multiple_of(config.checkpoint_every.max(1)) || step == config.steps {

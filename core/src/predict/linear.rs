@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use driftscope_numerics::dense::{Activation, Dense};
 use driftscope_numerics::linear::{Accum, Mat, MatMut, MatRef, add_gram_lower, multiply, multiply_f32, solve_positive_definite};
 
 use super::Prediction;
-use super::cpu::forward;
+use super::cpu::Packed;
 use super::network::InputScaling;
 use crate::engine::is_cpu;
 use crate::job::{Cancelled, JobCtx};
@@ -185,51 +184,37 @@ fn floored(variance: f64) -> f64 {
 pub(super) struct LinearGaussian {
     pub(super) ridge: Ridge,
     inputs: InputScaling,
-    map: AffineMap,
-    log_sigma: Tensor<3>,
-}
-
-/// `inputs · weights + bias`.
-#[derive(Clone, Debug)]
-enum AffineMap {
-    /// On the CPU.
-    Packed(Arc<Dense>),
     /// `[window × dim, outputs]` and `[1, outputs]`
-    Tensors(Tensor<2>, Tensor<2>),
-}
-
-impl AffineMap {
-    fn new(ridge: &Ridge, device: &Device) -> Self {
-        if is_cpu(device) {
-            return Self::Packed(Arc::new(Dense::new(&ridge.weights, &ridge.bias, Activation::Identity)));
-        }
-        let q = ridge.bias.len();
-        let weights = TensorData::new(ridge.weights.clone(), [ridge.weights.len() / q.max(1), q]);
-        Self::Tensors(Tensor::from_data(weights, device), Tensor::from_data(TensorData::new(ridge.bias.clone(), [1, q]), device))
-    }
-
-    fn apply(&self, inputs: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Packed(layer) => forward(layer, inputs),
-            Self::Tensors(weights, bias) => inputs.matmul(weights.clone()) + bias.clone(),
-        }
-    }
+    map: (Tensor<2>, Tensor<2>),
+    log_sigma: Tensor<3>,
+    /// On the CPU: the same, packed.
+    pub(super) packed: Option<Arc<Packed>>,
 }
 
 impl LinearGaussian {
     pub(super) fn new(ridge: Ridge, window: usize, device: &Device) -> Self {
         let q = ridge.bias.len();
         let log_sigma = ridge.residual_variance.iter().map(|v| 0.5 * v.ln()).collect::<Vec<f32>>();
+        let weights = TensorData::new(ridge.weights.clone(), [ridge.weights.len() / q.max(1), q]);
+        let bias = TensorData::new(ridge.bias.clone(), [1, q]);
         Self {
             inputs: InputScaling::new(&ridge.input_mean, &ridge.input_std, window, device),
-            map: AffineMap::new(&ridge, device),
+            map: (Tensor::from_data(weights, device), Tensor::from_data(bias, device)),
             log_sigma: Tensor::from_data(TensorData::new(log_sigma, [1, 1, q]), device),
+            packed: is_cpu(device).then(|| Arc::new(Packed::linear(&ridge, window))),
             ridge,
         }
     }
 
     pub(super) fn predict(&self, windows: Tensor<2>) -> Prediction {
-        let mean = self.map.apply(self.inputs.apply(windows));
+        let inputs = self.inputs.apply(windows);
+        let mean = match &self.packed {
+            Some(packed) => {
+                let [mean] = packed.outputs(inputs);
+                mean
+            }
+            None => inputs.matmul(self.map.0.clone()) + self.map.1.clone(),
+        };
         let [batch, _] = mean.dims();
         Prediction::Mixture {
             log_weights: Tensor::zeros([batch, 1], &mean.device()),

@@ -14,10 +14,8 @@ use super::mdn::Mdn;
 use super::network::{Bound, Scaling};
 use super::prediction::{draw_for_mixture, draw_for_vmf};
 use super::vmf_lognormal::VmfLogNormal;
-use super::{Model, Predictor};
-use crate::engine::compute::{
-    self, Activation, From, Gpu, Head, Layer, LivePath, MOST_COMPONENTS, MixtureHead, Network, To, VonMisesFisherHead,
-};
+use super::{MagnitudeRule, Model, Predictor};
+use crate::engine::compute::{self, Activation, From, Gpu, Head, Layer, LivePath, MOST_COMPONENTS, MixtureHead, Network, PROPOSALS, To};
 use crate::engine::host_values;
 
 /// A predictor's place on a GPU, made when it is first rolled there and shared by its clones.
@@ -40,6 +38,15 @@ impl Predictor {
             Model::VmfLogNormal(_) => draw_for_vmf(n, self.info.dim, rng),
             Model::Linear(_) | Model::Mdn(_) => draw_for_mixture(n, self.info.dim, rng),
             Model::Persistence | Model::Climatology { .. } => Vec::new(),
+        }
+    }
+
+    /// Values that [`Self::draw`] gives for a row.
+    pub(crate) fn draw_width(&self) -> usize {
+        match &self.model {
+            Model::VmfLogNormal(_) => 2 * PROPOSALS + 1 + self.info.dim,
+            Model::Linear(_) | Model::Mdn(_) => 1 + self.info.dim,
+            Model::Persistence | Model::Climatology { .. } => 0,
         }
     }
 
@@ -110,19 +117,7 @@ fn of_vmf(vmf: &VmfLogNormal, dim: usize) -> Option<Parts> {
     } else {
         return None;
     }
-    let (table, table_low, table_steps, table_slope) = vmf.normalizer().table();
-    let log_magnitude = vmf.scaling().map_or((0.0, 1.0), |scaling| scaling.log_magnitude);
-    let head = VonMisesFisherHead {
-        log_kappa: vmf.bounds.log_kappa.into(),
-        mu_logm: vmf.bounds.mu_logm.into(),
-        log_sigma_logm: vmf.bounds.log_sigma_logm.into(),
-        log_magnitude: (log_magnitude.0 as f32, log_magnitude.1 as f32),
-        table,
-        table_low,
-        table_steps,
-        table_slope,
-    };
-    Some((vmf.scaling().map(frames), layers, Head::VonMisesFisher(head)))
+    Some((vmf.scaling().map(frames), layers, Head::VonMisesFisher(vmf.head())))
 }
 
 /// Layers with a GELU after each, and what the next one reads.
@@ -143,6 +138,17 @@ fn arrays(layer: &Linear) -> (Vec<f32>, Vec<f32>) {
 
 fn frames(scaling: &Scaling) -> (Vec<f32>, Vec<f32>) {
     (scaling.frame_mean.clone(), scaling.frame_std.clone())
+}
+
+impl std::convert::From<MagnitudeRule> for compute::Rule {
+    fn from(rule: MagnitudeRule) -> Self {
+        match rule {
+            MagnitudeRule::Mean => Self::Mean,
+            MagnitudeRule::Median => Self::Median,
+            MagnitudeRule::Mode => Self::Mode,
+            MagnitudeRule::Sample => Self::Sample,
+        }
+    }
 }
 
 impl std::convert::From<Bound> for compute::Bound {

@@ -10,11 +10,11 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use rand::rngs::StdRng;
 
-use super::cpu::{MixtureAnswers, PackedMixture};
+use super::Prediction;
+use super::cpu::Packed;
 use super::network::{Bound, InputScaling, NetworkShape, Scaling, backbone, forward_backbone, linear};
 use super::prediction::mixture_nll;
-use super::{MagnitudeRule, Prediction, Reading};
-use crate::engine::{HostTensor, is_cpu};
+use crate::engine::is_cpu;
 
 /// Interval of our ln σ, in the network's units.
 pub(super) const LOG_SIGMA: Bound = Bound::Soft(-7.0, 2.0);
@@ -51,20 +51,23 @@ impl MdnNet {
     }
 
     /// The network packed for the CPU, where its weights are there.
-    fn packed(&self, log_sigma: Bound, scaling: Option<(&Scaling, usize)>) -> Option<Arc<PackedMixture>> {
-        let heads = [&self.pi_head, &self.mu_head, &self.log_sigma_head];
-        is_cpu(&self.pi_head.weight.val().device()).then(|| Arc::new(PackedMixture::new(&self.backbone, heads, log_sigma, scaling)))
+    fn packed(&self, log_sigma: Bound, scaling: Option<(&Scaling, usize)>) -> Option<Arc<Packed>> {
+        is_cpu(&self.pi_head.weight.val().device()).then(|| Arc::new(Packed::mixture(&self.backbone, self.heads(), log_sigma, scaling)))
     }
 
-    /// The heads' raw outputs: logits, means, ln σ.
+    /// The heads' raw outputs: means, ln σ, logits.
     fn outputs(&self, inputs: Tensor<2>) -> [Tensor<2>; 3] {
         let features = forward_backbone(&self.backbone, inputs);
-        [&self.pi_head, &self.mu_head, &self.log_sigma_head].map(|head| head.forward(features.clone()))
+        self.heads().map(|head| head.forward(features.clone()))
+    }
+
+    fn heads(&self) -> [&Linear; 3] {
+        [&self.mu_head, &self.log_sigma_head, &self.pi_head]
     }
 }
 
 /// ln weights `[batch, components]`, means and bounded ln σ `[batch, components, dim]` of the heads' outputs, in the network's units.
-fn mixture([logits, means, log_sigmas]: [Tensor<2>; 3], log_sigma: Bound) -> (Tensor<2>, Tensor<3>, Tensor<3>) {
+fn mixture([means, log_sigmas, logits]: [Tensor<2>; 3], log_sigma: Bound) -> (Tensor<2>, Tensor<3>, Tensor<3>) {
     let log_weights = activation::log_softmax(logits, 1);
     let [batch, components] = log_weights.dims();
     let shape = [batch, components, means.dims()[1] / components];
@@ -79,7 +82,7 @@ pub(super) struct Mdn {
     /// Ours only.
     scaled: Option<Units>,
     /// On the CPU: the same, packed.
-    packed: Option<Arc<PackedMixture>>,
+    pub(super) packed: Option<Arc<Packed>>,
 }
 
 /// The units of our network's inputs and outputs.
@@ -126,21 +129,6 @@ impl Mdn {
         layers.map(|layer| layer.weight.val().dims()[1]).max().unwrap_or(0)
     }
 
-    /// [`Reading::of`] the prediction; on the CPU without its parameters in between, unless they are sampled from.
-    pub(super) fn read(&self, windows: Tensor<2>, deltas: &Tensor<2>, rule: MagnitudeRule, temperature: f32, rng: &mut StdRng) -> Reading {
-        let Some(packed) = self.packed.as_ref().filter(|_| rule != MagnitudeRule::Sample) else {
-            return Reading::of(&self.predict(windows), deltas, rule, temperature, rng);
-        };
-        let (shape, device) = (deltas.dims(), windows.device());
-        let MixtureAnswers { nll, mean, mode } =
-            packed.answer(HostTensor::take(windows).values(), HostTensor::take(deltas.clone()).values());
-        let rows = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, shape), &device);
-        let nll = Tensor::<1>::from_data(TensorData::new(nll, [shape[0]]), &device);
-        let mean = rows(mean);
-        let advance = if rule == MagnitudeRule::Mode { rows(mode) } else { mean.clone() };
-        Reading { nll_factored: nll.clone(), nll, mean, advance }
-    }
-
     pub(super) fn predict(&self, windows: Tensor<2>) -> Prediction {
         let outputs = |inputs| match &self.packed {
             Some(packed) => packed.outputs(inputs),
@@ -159,6 +147,9 @@ impl Mdn {
 mod tests {
     use super::*;
     use crate::engine::host_values;
+    use crate::predict::cpu::{Advance, Answers, Matrices};
+    use crate::predict::prediction::draw_for_mixture;
+    use crate::predict::{MagnitudeRule, Reading};
     use rand::{RngExt, SeedableRng};
 
     const DIM: usize = 19;
@@ -187,29 +178,32 @@ mod tests {
             let (windows, deltas) = (rows(&mut rng, WINDOW * DIM), rows(&mut rng, DIM));
             let tensors = Mdn { packed: None, ..mdn.clone() };
             assert!(mdn.packed.is_some());
-            for rule in [MagnitudeRule::Mean, MagnitudeRule::Median, MagnitudeRule::Mode] {
-                let packed = mdn.read(windows.clone(), &deltas, rule, 1.0, &mut rng);
+            for rule in [MagnitudeRule::Mean, MagnitudeRule::Median, MagnitudeRule::Mode, MagnitudeRule::Sample] {
+                let packed = answer(&mdn, windows.clone(), deltas.clone(), rule);
                 for prediction in [tensors.predict(windows.clone()), mdn.predict(windows.clone())] {
-                    let reference = Reading::of(&prediction, &deltas, rule, 1.0, &mut rng);
-                    for (got, want) in [(&packed.nll, &reference.nll), (&packed.nll_factored, &reference.nll_factored)] {
-                        assert_close(host_values(got.clone()), host_values(want.clone()));
-                    }
-                    for (got, want) in [(&packed.mean, &reference.mean), (&packed.advance, &reference.advance)] {
-                        assert_close(host_values(got.clone()), host_values(want.clone()));
-                    }
+                    let reference = Reading::of(&prediction, &deltas, rule, 0.7, &mut StdRng::seed_from_u64(7));
+                    assert_close(&packed.nll, &host_values(reference.nll));
+                    assert_close(&packed.nll_factored, &host_values(reference.nll_factored));
+                    assert_close(&packed.mean, &host_values(reference.mean));
+                    assert_close(&packed.advance, &host_values(reference.advance));
                 }
             }
-            let [a, b] = [&mdn, &tensors].map(|mdn| {
-                let reading = mdn.read(windows.clone(), &deltas, MagnitudeRule::Sample, 1.0, &mut StdRng::seed_from_u64(7));
-                host_values(reading.advance)
-            });
-            assert_close(a, b);
         }
     }
 
-    fn assert_close(got: Vec<f32>, want: Vec<f32>) {
+    fn answer(mdn: &Mdn, windows: Tensor<2>, deltas: Tensor<2>, rule: MagnitudeRule) -> Answers {
+        let n = deltas.dims()[0];
+        let draws = draw_for_mixture(n, DIM, &mut StdRng::seed_from_u64(7));
+        let (windows, deltas) = (host_values(windows), host_values(deltas));
+        let rows = Matrices { windows: &windows, deltas: &deltas, draws: &draws, n };
+        let mut answers = Answers::default();
+        mdn.packed.as_ref().unwrap().answer(&rows, n, Advance { rule, temperature: 0.7 }, &mut answers);
+        answers
+    }
+
+    fn assert_close(got: &[f32], want: &[f32]) {
         assert_eq!(got.len(), want.len());
-        for (got, want) in got.iter().zip(&want) {
+        for (got, want) in got.iter().zip(want) {
             assert!((got - want).abs() <= 1e-5 * want.abs().max(1.0), "{got} for {want}");
         }
     }
@@ -222,13 +216,12 @@ mod tests {
             let nan = Tensor::full([1, WINDOW * DIM], f32::NAN, &windows.device());
             let far = Tensor::full([1, DIM], 1e30, &windows.device());
             let (windows, deltas) = (windows.slice_assign([7..8, 0..WINDOW * DIM], nan), deltas.slice_assign([9..10, 0..DIM], far));
-            let mut read = |windows, deltas: &Tensor<2>| mdn.read(windows, deltas, MagnitudeRule::Median, 1.0, &mut rng);
-            let all = read(windows.clone(), &deltas);
-            let (nll, mean) = (host_values(all.nll), host_values(all.mean));
+            let Answers { nll, mean, .. } = answer(&mdn, windows.clone(), deltas.clone(), MagnitudeRule::Median);
             for row in [0, 8, 210, ROWS - 1] {
-                let alone = read(windows.clone().narrow(0, row, 1), &deltas.clone().narrow(0, row, 1));
-                assert_eq!(host_values(alone.nll), nll[row..=row]);
-                assert_eq!(host_values(alone.mean), mean[row * DIM..(row + 1) * DIM]);
+                let [windows, deltas] = [&windows, &deltas].map(|rows| rows.clone().narrow(0, row, 1));
+                let alone = answer(&mdn, windows, deltas, MagnitudeRule::Median);
+                assert_eq!(alone.nll, nll[row..=row]);
+                assert_eq!(alone.mean, mean[row * DIM..(row + 1) * DIM]);
             }
             let not_finite: Vec<usize> = (0..ROWS).filter(|&row| !nll[row].is_finite()).collect();
             assert_eq!(not_finite, [7, 9]);

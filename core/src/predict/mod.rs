@@ -22,6 +22,7 @@ mod weights;
 pub(crate) use baseline::BaselineSums;
 pub use baseline::{Baselines, GaussianBaseline, LogMagnitudeBaseline};
 pub use checkpoint::{CheckpointError, Provenance};
+pub(crate) use cpu::{Advance, Answers, Rows};
 pub use linear::Ridge;
 pub use prediction::{MagnitudeRule, Prediction, Reading};
 pub use training::{PredictorConfig, PredictorKind, fit_predictor};
@@ -33,8 +34,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use crate::engine::is_cpu;
+use crate::engine::{HostTensor, is_cpu};
 use crate::job::JobCtx;
+use cpu::Matrices;
 use live::LiveSlot;
 use weights::Precision;
 
@@ -151,13 +153,42 @@ impl Predictor {
         });
     }
 
-    /// What [`Self::predict`] of `windows` says about `deltas [batch, dim]` and where it advances to, without its parameters in between
-    /// where that is faster, computed where the windows are. `temperature` scales the spread of samples only.
+    /// What [`Self::predict`] of `windows` says about `deltas [batch, dim]` and where it advances to, computed where the windows are.
+    /// `temperature` scales the spread of samples only.
     pub fn read(&self, windows: Tensor<2>, deltas: &Tensor<2>, rule: MagnitudeRule, temperature: f32, rng: &mut StdRng) -> Reading {
-        match &self.on(&windows.device()).model {
-            Model::Mdn(mdn) => mdn.read(windows, deltas, rule, temperature, rng),
-            _ => Reading::of(&self.predict(windows), deltas, rule, temperature, rng),
+        let device = windows.device();
+        if !is_cpu(&device) {
+            return Reading::of(&self.predict(windows), deltas, rule, temperature, rng);
         }
+        let [n, dim] = deltas.dims();
+        let draws = if rule == MagnitudeRule::Sample { self.draw(n, rng) } else { Vec::new() };
+        let matrices = [HostTensor::take(windows), HostTensor::take(deltas.clone())];
+        let rows = Matrices { windows: matrices[0].values(), deltas: matrices[1].values(), draws: &draws, n };
+        let mut answers = Answers::default();
+        self.answer(&rows, n, Advance { rule, temperature }, &mut answers);
+        let vector = |values: Vec<f32>| Tensor::<1>::from_data(TensorData::new(values, [n]), &device);
+        let matrix = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [n, dim]), &device);
+        let Answers { nll, nll_factored, mean, advance } = answers;
+        Reading { nll: vector(nll), nll_factored: vector(nll_factored), mean: matrix(mean), advance: matrix(advance) }
+    }
+
+    /// The same on the CPU for `n` rows that lie somewhere in memory, into memory that is there already.
+    pub(crate) fn answer(&self, rows: &impl Rows, n: usize, advance: Advance, answers: &mut Answers) {
+        let here = self.spare.as_deref().unwrap_or(self);
+        let packed = match &here.model {
+            Model::Persistence => return answers.set_points(n, self.info.dim, |_, mean| mean.fill(0.0)),
+            Model::Climatology { mean } => {
+                return answers.set_points(n, self.info.dim, |row, point| {
+                    let window = rows.window(row);
+                    let last = &window[window.len() - mean.len()..];
+                    point.iter_mut().zip(mean).zip(last).for_each(|((out, mean), last)| *out = mean - last);
+                });
+            }
+            Model::Linear(linear) => &linear.packed,
+            Model::Mdn(mdn) => &mdn.packed,
+            Model::VmfLogNormal(vmf) => &vmf.packed,
+        };
+        packed.as_ref().expect("networks on the CPU are packed").answer(rows, n, advance, answers);
     }
 
     /// Values that a row has in the widest tensor of a forward pass.

@@ -12,9 +12,10 @@ use burn::tensor::{Device, Tensor};
 use rand::rngs::StdRng;
 
 use super::Prediction;
-use super::cpu::Stack;
+use super::cpu::Packed;
 use super::network::{Bound, InputScaling, NetworkShape, Scaling, backbone, forward_backbone, forward_mlp, linear};
 use super::von_mises_fisher::{Formula, LogNormalizer};
+use crate::engine::compute::VonMisesFisherHead;
 use crate::engine::is_cpu;
 
 /// Intervals of the three scalar outputs.
@@ -96,32 +97,12 @@ impl VmfOutputs {
     }
 }
 
-/// The network packed for the CPU.
-#[derive(Debug)]
-struct Packed {
-    backbone: Stack,
-    heads: [Stack; 4],
-}
-
-impl Packed {
-    /// Where the weights are on the CPU.
-    fn new(net: &VmfNet) -> Option<Arc<Self>> {
-        let device = net.mu_dir.first()?.weight.val().device();
-        is_cpu(&device).then(|| Arc::new(Self { backbone: Stack::backbone(&net.backbone), heads: net.heads().map(Stack::mlp) }))
-    }
-
-    fn forward(&self, inputs: Tensor<2>, bounds: &VmfBounds) -> VmfOutputs {
-        let features = self.backbone.forward(inputs);
-        VmfOutputs::of(self.heads.each_ref().map(|head| head.forward(features.clone())), bounds)
-    }
-}
-
 /// Direction and magnitude of Δ, independent given the window.
 #[derive(Clone, Debug)]
 pub(super) struct VmfLogNormal {
     pub(super) net: VmfNet,
     pub(super) bounds: VmfBounds,
-    packed: Option<Arc<Packed>>,
+    pub(super) packed: Option<Arc<Packed>>,
     normalizer: LogNormalizer,
     /// Ours only: the statistics kept in the checkpoint, and the inputs standardized by them.
     scaled: Option<(Scaling, InputScaling)>,
@@ -130,19 +111,39 @@ pub(super) struct VmfLogNormal {
 impl VmfLogNormal {
     /// The peer's: raw inputs, its own approximation of ln C_D(κ).
     pub(super) fn raw(net: VmfNet, bounds: VmfBounds, dim: usize, device: &Device) -> Self {
-        Self { packed: Packed::new(&net), net, bounds, normalizer: LogNormalizer::new(dim, Formula::Peer, device), scaled: None }
+        Self { net, bounds, packed: None, normalizer: LogNormalizer::new(dim, Formula::Peer, device), scaled: None }.packed(0, device)
     }
 
     /// Ours.
     pub(super) fn scaled(net: VmfNet, scaling: Scaling, window: usize, device: &Device) -> Self {
         let normalizer = LogNormalizer::new(scaling.frame_mean.len(), Formula::Exact, device);
         let inputs = InputScaling::new(&scaling.frame_mean, &scaling.frame_std, window, device);
-        Self { packed: Packed::new(&net), net, bounds: BOUNDS, normalizer, scaled: Some((scaling, inputs)) }
+        Self { net, bounds: BOUNDS, packed: None, normalizer, scaled: Some((scaling, inputs)) }.packed(window, device)
     }
 
-    /// ln C_D(κ) + κ, exact or the peer's.
-    pub(super) fn normalizer(&self) -> &LogNormalizer {
-        &self.normalizer
+    /// With its network packed, where the weights are on the CPU.
+    fn packed(self, window: usize, device: &Device) -> Self {
+        let packed = is_cpu(device).then(|| {
+            let scaling = self.scaling().map(|scaling| (scaling, window));
+            Arc::new(Packed::von_mises_fisher(&self.net.backbone, self.net.heads(), self.head(), scaling, self.normalizer.dim))
+        });
+        Self { packed, ..self }
+    }
+
+    /// What the outputs mean, in plain numbers.
+    pub(super) fn head(&self) -> VonMisesFisherHead {
+        let (table, table_low, table_steps, table_slope) = self.normalizer.table();
+        let log_magnitude = self.scaling().map_or((0.0, 1.0), |scaling| scaling.log_magnitude);
+        VonMisesFisherHead {
+            log_kappa: self.bounds.log_kappa.into(),
+            mu_logm: self.bounds.mu_logm.into(),
+            log_sigma_logm: self.bounds.log_sigma_logm.into(),
+            log_magnitude: (log_magnitude.0 as f32, log_magnitude.1 as f32),
+            table,
+            table_low,
+            table_steps,
+            table_slope,
+        }
     }
 
     /// Ours only: the statistics kept in the checkpoint.
@@ -156,7 +157,7 @@ impl VmfLogNormal {
             None => (windows, (0.0, 1.0)),
         };
         let out = match &self.packed {
-            Some(packed) => packed.forward(inputs, &self.bounds),
+            Some(packed) => VmfOutputs::of(packed.outputs(inputs), &self.bounds),
             None => self.net.forward(inputs, &self.bounds),
         };
         Prediction::VmfLogNormal {
@@ -189,7 +190,9 @@ mod tests {
         let values: Vec<f32> = (0..n * window * dim).map(|_| rng.random_range(-2.0..2.0)).collect();
         let inputs = Tensor::<2>::from_data(TensorData::new(values, [n, window * dim]), &device);
         for net in [ours, peers] {
-            let (got, want) = (Packed::new(&net).unwrap().forward(inputs.clone(), &BOUNDS), net.forward(inputs.clone(), &BOUNDS));
+            let vmf = VmfLogNormal::raw(net, BOUNDS, dim, &device);
+            let got = VmfOutputs::of(vmf.packed.as_ref().unwrap().outputs(inputs.clone()), &BOUNDS);
+            let want = vmf.net.forward(inputs.clone(), &BOUNDS);
             for (got, want) in [
                 (got.direction, want.direction),
                 (got.log_kappa, want.log_kappa),

@@ -138,7 +138,8 @@ impl Branches {
         let truth = block.truth.state(step);
         // Drawn at every step, so that painting one step does not change the noise of another.
         let painted = block.draw(block.n_segments, block.painted_sd, &mut draws.painted).map(Tensor::unsqueeze::<3>);
-        let children = children(&mut self.branch_of, schedules, step);
+        let mut children = Vec::new();
+        find_children(&mut self.branch_of, schedules.iter(), step, &mut children);
         let before = |parent: usize| self.newest().clone().narrow(0, parent, 1);
         let state_of = |&(parent, action, nudge): &Child| {
             let state = match action {
@@ -175,24 +176,28 @@ impl Branches {
 }
 
 /// `n` draws from N(0, sd²).
-pub(super) fn normals(n: usize, sd: f32, rng: &mut StdRng) -> Vec<f32> {
+fn normals(n: usize, sd: f32, rng: &mut StdRng) -> Vec<f32> {
     StandardNormal.sample_iter(rng).take(n).map(|z: f32| z * sd).collect()
 }
 
 /// A branch after a step: the one it comes from, what its state is, and what that is pushed by.
-type Child<'a> = (usize, StepAction, Option<&'a [f32]>);
+pub(super) type Child<'a> = (usize, StepAction, Option<&'a [f32]>);
 
 /// The branches after `step` (1-based): `branch_of` says of each schedule on which it is, before and then after.
-pub(super) fn children<'a>(branch_of: &mut [usize], schedules: &'a [Schedule], step: usize) -> Vec<Child<'a>> {
-    let mut children: Vec<Child> = Vec::new();
-    for (schedule, branch) in schedules.iter().zip(branch_of) {
+pub(super) fn find_children<'a>(
+    branch_of: &mut [usize],
+    schedules: impl Iterator<Item = &'a Schedule>,
+    step: usize,
+    children: &mut Vec<Child<'a>>,
+) {
+    children.clear();
+    for (schedule, branch) in schedules.zip(branch_of) {
         let child = (*branch, schedule.actions[step - 1], schedule.nudge(step));
         *branch = children.iter().position(|&c| c == child).unwrap_or_else(|| {
             children.push(child);
             children.len() - 1
         });
     }
-    children
 }
 
 fn indices(values: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {

@@ -6,12 +6,12 @@ use super::branches::{self, Draws, Together};
 use super::live::Live;
 use super::measure::N_COLUMNS;
 use super::pace::{self, Route};
-use super::truth::{Truth, median_delta_norm};
-use super::{Schedule, Segment, StepAction};
+use super::truth::{Truth, delta_norms, median_delta_norm};
+use super::{Schedule, Segment, StepAction, host, script};
 use crate::context::{Corpus, first_target};
-use crate::engine::Resident;
-use crate::engine::compute::LivePath;
+use crate::engine::compute::{COLUMNS, LivePath, Outcome};
 use crate::engine::display::Source;
+use crate::engine::{Resident, is_cpu};
 use crate::job::{Block, Cancelled, JobCtx};
 use crate::predict::{Baselines, MagnitudeRule, Predictor};
 
@@ -126,6 +126,7 @@ pub fn rollout(
                 Ok(done) => done,
                 Err(error) => return Ok(Block::Failed(error)),
             },
+            None if is_cpu(&ctx.device) => work.run_on_host(ctx, some, &mut draws)?,
             None => work.run(ctx, some, &mut draws)?,
         };
         outcomes.iter_mut().zip(done).for_each(|(outcome, rows)| outcome.append(rows));
@@ -166,7 +167,32 @@ impl Work<'_> {
         self.plans.iter().map(|plan| Rollout::empty(plan, segments, self.config.n_steps, self.corpus.dim)).collect()
     }
 
-    /// Runs a block of segments through burn.
+    /// What came of `segments`.
+    pub(super) fn collect(&self, segments: &[Segment], outcome: &Outcome) -> Vec<Rollout> {
+        let mut rollouts = self.begin(segments);
+        let norms = delta_norms(self.corpus, segments, self.config.n_steps);
+        let rows = outcome.columns.chunks_exact(norms.len() * COLUMNS).zip(outcome.states.chunks_exact(norms.len() * self.corpus.dim));
+        for (plan, (rollout, (columns, states))) in rollouts.iter_mut().zip(rows).enumerate() {
+            columns.chunks_exact(COLUMNS).zip(&norms).for_each(|(row, &norm)| rollout.push(&row[..N_COLUMNS], norm));
+            let of_plan = |all: &Resident| all.part(plan * states.len()..(plan + 1) * states.len());
+            rollout.resident = outcome.resident.as_ref().map(of_plan);
+            rollout.states.extend_from_slice(states);
+        }
+        rollouts
+    }
+
+    /// Runs a block of segments on the CPU.
+    fn run_on_host(&self, ctx: &JobCtx, segments: &[Segment], draws: &mut Draws) -> Result<Vec<Rollout>, RolloutError> {
+        let batch = script::batch(self, segments, draws, false);
+        let n_steps = self.config.n_steps as u64;
+        let outcome = host::run(self.predictor, &batch, |step| {
+            ctx.progress.report("rollout", step as u64, Some(n_steps), "");
+            ctx.cancel.check()
+        })?;
+        Ok(self.collect(segments, &outcome))
+    }
+
+    /// Runs a block of segments through burn, step by step on the job's device.
     fn run(&self, ctx: &JobCtx, segments: &[Segment], draws: &mut Draws) -> Result<Vec<Rollout>, RolloutError> {
         let Self { corpus, predictor, config, noise_sd, painted_sd, .. } = *self;
         let (info, n, n_steps, dim) = (&predictor.info, segments.len(), config.n_steps, corpus.dim);
@@ -280,8 +306,16 @@ fn floored(norm: f64) -> f64 {
 
 /// Both baselines of every segment and step, `[n_segments × n_steps]` each.
 fn baseline_nll(corpus: &Corpus, baselines: &Baselines, segments: &[Segment], n_steps: usize) -> (Vec<f32>, Vec<f32>) {
-    let deltas = segments.iter().flat_map(|s| (s.t0..s.t0 + n_steps).map(|t| corpus.utterances[s.utterance].latents.delta(t)));
-    deltas.map(|delta| (baselines.gaussian_nll(&delta) as f32, baselines.factored_nll(&delta) as f32)).unzip()
+    let frames = segments.iter().flat_map(|s| (s.t0..s.t0 + n_steps).map(|t| (&corpus.utterances[s.utterance].latents, t)));
+    let mut delta = Vec::with_capacity(corpus.dim);
+    let mut both = (Vec::with_capacity(segments.len() * n_steps), Vec::with_capacity(segments.len() * n_steps));
+    for (latents, t) in frames {
+        delta.clear();
+        delta.extend(latents.frame(t).iter().zip(latents.frame(t - 1)).map(|(now, before)| now - before));
+        both.0.push(baselines.gaussian_nll(&delta) as f32);
+        both.1.push(baselines.factored_nll(&delta) as f32);
+    }
+    both
 }
 
 fn read<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {

@@ -66,10 +66,10 @@ fn numbers(job: &Job) -> String {
     let Some(progress) = &job.progress else { return "starting".into() };
     let mut parts = vec![match progress.total {
         Some(total) => format!("{}: {} of {total}", progress.stage, progress.done),
-        None => progress.stage.clone(),
+        None => progress.stage.to_string(),
     }];
     if !progress.note.is_empty() {
-        parts.push(progress.note.clone());
+        parts.push(progress.note.to_string());
     }
     if let Some(rate) = job.rate() {
         parts.push(format!("{rate:.1} a second"));

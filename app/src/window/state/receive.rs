@@ -121,7 +121,7 @@ impl State {
         match change {
             JobChange::Progress(event) => {
                 if job.progress.as_ref().is_none_or(|p| p.stage != event.stage) {
-                    job.log.push(event.stage.clone());
+                    job.log.push(event.stage.to_string());
                     job.first = None;
                 }
                 if job.first.is_none() {
