@@ -154,7 +154,7 @@ fn remove_state(state: &Path) -> anyhow::Result<()> {
 }
 
 /// Defaults, then the file, then each `--set`; an unknown name is an error that names it.
-fn settings<Config: DeserializeOwned>(file: Option<&Path>, set: &[String]) -> anyhow::Result<Config> {
+fn settings<Config: DeserializeOwned + Serialize + Default>(file: Option<&Path>, set: &[String]) -> anyhow::Result<Config> {
     let mut table = match file {
         None => toml::Table::new(),
         Some(path) => {
@@ -168,7 +168,22 @@ fn settings<Config: DeserializeOwned>(file: Option<&Path>, set: &[String]) -> an
         };
         assign(&mut table, name.trim(), value.trim())?;
     }
-    table.try_into().map_err(|error: toml::de::Error| super::Usage(format!("the settings do not fit: {error}")).into())
+    // Over the defaults of the whole: a group that is named in part would else take those of the group's type.
+    let mut whole = toml::Table::try_from(Config::default()).context("defaults are no TOML")?;
+    lay(&mut whole, table);
+    whole.try_into().map_err(|error: toml::de::Error| super::Usage(format!("the settings do not fit: {error}")).into())
+}
+
+/// Lays `over` on `under`, group by group.
+fn lay(under: &mut toml::Table, over: toml::Table) {
+    for (name, value) in over {
+        match (under.get_mut(&name), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over)) => lay(under, over),
+            (_, value) => {
+                under.insert(name, value);
+            }
+        }
+    }
 }
 
 /// Sets `a.b.c` in nested tables. A value that is no TOML value is taken as text.
@@ -203,6 +218,15 @@ mod tests {
         let config: PredictorConfig = settings(Some(&file), &["max_steps=9".into(), "learning_rate=2e-3".into()]).unwrap();
         assert_eq!((config.hidden_dim, config.max_steps, config.learning_rate), (64, 9, 2e-3));
         assert_eq!(config.window, PredictorConfig::default().window);
+    }
+
+    #[test]
+    fn a_group_that_is_named_in_part_keeps_the_rest_of_this_configs_defaults() {
+        let config: DemoCodecConfig = settings(None, &["fit.steps=9".into(), "network.n_bins=513".into()]).unwrap();
+        let defaults = DemoCodecConfig::default();
+        assert_ne!(defaults.fit.learning_rate, driftscope_core::fit::FitConfig::default().learning_rate);
+        assert_eq!((config.fit.steps, config.fit.learning_rate), (9, defaults.fit.learning_rate));
+        assert_eq!((config.network.n_bins, config.network.width), (513, defaults.network.width));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod clip;
 mod loudness;
+mod phase;
 mod read;
 mod resample;
 pub mod stft;

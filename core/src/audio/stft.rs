@@ -6,10 +6,9 @@
 use std::sync::Arc;
 
 use driftscope_numerics::fourier::{Complex, ComplexToReal, RealToComplex, plan_forward, plan_inverse};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use rayon::prelude::*;
 
+use super::phase;
 use crate::job::{Cancel, Cancelled};
 
 /// Window energy below which synthesis fades instead of dividing (a full overlap of Hann windows at a quarter hop gives 1.5).
@@ -38,8 +37,6 @@ pub struct GriffinLim {
     pub iterations: usize,
     /// Momentum of the fast variant (Perraudin, Balazs, Søndergaard 2013); 0 is the plain algorithm of 1984.
     pub momentum: f32,
-    /// Seed of the random initial phase.
-    pub seed: u64,
 }
 
 impl Stft {
@@ -93,9 +90,7 @@ impl Stft {
         stop: &Cancel,
     ) -> Result<Vec<f32>, Cancelled> {
         let n_bins = self.n_bins();
-        let mut rng = StdRng::seed_from_u64(config.seed);
-        let mut spectra: Vec<Complex<f32>> =
-            magnitudes.iter().map(|&m| Complex::from_polar(m, rng.random::<f32>() * std::f32::consts::TAU)).collect();
+        let mut spectra = phase::spectra(magnitudes, n_bins, self.hop, self.window.len());
         let mut previous = vec![Complex::<f32>::default(); spectra.len()];
         let mut work = Workspace::new(self, magnitudes.len() / n_bins);
         for _ in 0..config.iterations {
@@ -263,6 +258,9 @@ pub fn mel_triangles(n_mels: usize, n_fft: usize, sample_rate_hz: u32, low_hz: f
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     fn chirp(n: usize) -> Vec<f32> {
@@ -312,16 +310,17 @@ mod tests {
     #[test]
     fn griffin_lim_is_deterministic_and_improves() {
         let stft = Stft::new(640, 160, 640);
-        let x = chirp(16_000);
+        // Of noise hardly a phase can be guessed.
+        let mut rng = StdRng::seed_from_u64(3);
+        let x: Vec<f32> = (0..16_000).map(|_| rng.random_range(-0.5..0.5)).collect();
         let target = stft.magnitudes(&x, -320, 100);
         let error = |iterations| {
-            let y =
-                stft.griffin_lim(&target, -320, 16_000, GriffinLim { iterations, momentum: 0.99, seed: 7 }, &Cancel::default()).unwrap();
+            let y = stft.griffin_lim(&target, -320, 16_000, GriffinLim { iterations, momentum: 0.99 }, &Cancel::default()).unwrap();
             let got = stft.magnitudes(&y, -320, 100);
             got.iter().zip(&target).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / target.iter().map(|b| b * b).sum::<f32>()
         };
         assert_eq!(error(4).to_bits(), error(4).to_bits());
         let (few, many) = (error(2), error(32));
-        assert!(many < 0.25 * few, "{few} -> {many}");
+        assert!(many < 0.5 * few, "{few} -> {many}");
     }
 }

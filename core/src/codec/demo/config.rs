@@ -36,7 +36,7 @@ impl Default for DemoCodecConfig {
         Self {
             network: NetworkConfig::default(),
             fit: FitConfig {
-                steps: 25_000,
+                steps: 30_000,
                 learning_rate: 7e-4,
                 warmup_steps: 100,
                 final_lr_fraction: 0.02,
@@ -48,12 +48,12 @@ impl Default for DemoCodecConfig {
                 checkpoint_every: 1_000,
             },
             beta: 1e-2,
-            envelope_weight: 4.0,
+            envelope_weight: 8.0,
             batch: 4,
             segment_latents: 24,
             gain_jitter_db: 7.0,
             skip_lr_scale: 0.1,
-            expansion: 1.15,
+            expansion: 1.08,
             griffin_lim_iterations: 32,
             held_out_speakers: Vec::new(),
         }

@@ -33,9 +33,7 @@ pub use training::{CodecFitError, SpeechClip, fit_codec};
 pub use weights::{Header, Provenance};
 
 /// Momentum of Griffin-Lim: the best of those measured.
-const MOMENTUM: f32 = 0.99;
-/// Seed of the initial phases: the same latents give the same sound.
-const PHASE_SEED: u64 = 0;
+const MOMENTUM: f32 = 0.9;
 
 /// The codec with its weights loaded.
 #[derive(Debug)]
@@ -119,7 +117,7 @@ impl DemoCodec {
         let mut magnitudes = self.magnitudes(latents)?;
         let config = &self.weights.header.config;
         expand(&mut magnitudes, config.network.n_bins, config.expansion);
-        let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM, seed: PHASE_SEED };
+        let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM };
         let samples = self.analysis.synthesis.griffin_lim(&magnitudes, FIRST_SAMPLE, n_frames * HOP_SAMPLES, griffin_lim, stop)?;
         Ok(AudioClip { samples, sample_rate_hz: SAMPLE_RATE_HZ })
     }
@@ -162,7 +160,7 @@ impl DemoCodec {
         let overlap = WINDOW_SAMPLES / FRAME_HOP_SAMPLES - 1;
         let frame = |latent: usize| (latent - first) * FRAMES_PER_LATENT * n_bins;
         let end = (frame(to) + overlap * n_bins).min(magnitudes.len());
-        let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM, seed: PHASE_SEED };
+        let griffin_lim = GriffinLim { iterations: config.griffin_lim_iterations, momentum: MOMENTUM };
         let first_sample = FIRST_SAMPLE + (from * HOP_SAMPLES) as isize;
         let free = from * HOP_SAMPLES..to * HOP_SAMPLES;
         let wanted = &magnitudes[frame(from)..end];

@@ -192,10 +192,12 @@ impl Task for CodecTask {
 
     fn batch(&self, rng: &mut StdRng, device: &Device) -> Batch {
         let (b, t, bins) = (self.config.batch, self.config.segment_latents, self.config.network.n_bins);
-        let long: Vec<&Example> = self.examples.iter().filter(|e| e.patches.len() >= t * PATCH).collect();
-        let starts: Vec<usize> = long.iter().map(|e| e.patches.len() / PATCH - t + 1).collect();
+        let frames = t * FRAMES_PER_LATENT;
+        // An excerpt starts at any frame, not only at a latent: the same sound must decode well wherever its 80 ms begin.
+        let long: Vec<&Example> = self.examples.iter().filter(|e| e.patches.len() >= frames * N_MELS).collect();
+        let starts: Vec<usize> = long.iter().map(|e| e.patches.len() / N_MELS - frames + 1).collect();
         let total: usize = starts.iter().sum();
-        let (mut patches, mut targets) = (Vec::with_capacity(b * t * PATCH), Vec::with_capacity(b * t * FRAMES_PER_LATENT * bins));
+        let (mut patches, mut targets) = (Vec::with_capacity(b * frames * N_MELS), Vec::with_capacity(b * frames * bins));
         for _ in 0..b {
             let mut start = rng.random_range(0..total);
             let chosen = starts
@@ -210,16 +212,16 @@ impl Task for CodecTask {
             let db = rng.random_range(-1.0..1.0) * self.config.gain_jitter_db;
             let gain = 10_f32.powf(db / 60.0); // 20 dB a decade, to the power 1/3
             let take = |values: &[f32], width: usize, out: &mut Vec<f32>| {
-                out.extend(values[start * width..(start + t) * width].iter().map(|v| v * gain));
+                out.extend(values[start * width..(start + frames) * width].iter().map(|v| v * gain));
             };
-            take(&long[chosen].patches, PATCH, &mut patches);
-            take(&long[chosen].targets, FRAMES_PER_LATENT * bins, &mut targets);
+            take(&long[chosen].patches, N_MELS, &mut patches);
+            take(&long[chosen].targets, bins, &mut targets);
         }
         let dim = self.config.network.latent_dim;
         let noise = (0..b * t * dim).map(|_| rng.sample(StandardNormal)).collect();
         Batch {
             patches: tensor3(patches, [b, t, PATCH], device),
-            targets: Tensor::from_data(TensorData::new(targets, [b * t * FRAMES_PER_LATENT, bins]), device),
+            targets: Tensor::from_data(TensorData::new(targets, [b * frames, bins]), device),
             noise: tensor3(noise, [b, t, dim], device),
         }
     }
