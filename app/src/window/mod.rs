@@ -374,7 +374,7 @@ impl eframe::App for App {
             // A command is applied before the next frame is drawn, so there must be one.
             ui.ctx().request_repaint();
         }
-        self.pace.end();
+        self.pace.end(self.state.n_running());
     }
 
     fn on_exit(&mut self) {
@@ -449,6 +449,8 @@ struct Pace {
     spent: Duration,
     ended: Option<Instant>,
     own_ms: Vec<f32>,
+    /// The frames of those that were drawn while a job ran.
+    beside_job_ms: Vec<f32>,
     between_ms: Vec<f32>,
 }
 
@@ -487,18 +489,23 @@ impl Pace {
         self.began = Some(Instant::now());
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, n_jobs: usize) {
         self.pause();
         push(&mut self.own_ms, self.spent);
+        if n_jobs > 0 {
+            push(&mut self.beside_job_ms, self.spent);
+        }
         self.ended = Some(Instant::now());
     }
 
-    /// "frame 2.1 ms (99 %: 4.0), present 11.2 ms, llvmpipe (Vulkan)".
+    /// "own work a frame 2.1 ms (99 %: 4.0 ms); presentation and waiting 11.2 ms; llvmpipe (Vulkan)".
     fn sentence(&self) -> String {
         let Some([median, late]) = quantiles(&self.own_ms) else { return String::new() };
         let present = quantiles(&self.between_ms).map_or(0.0, |q| q[0]);
         let adapter = &self.adapter;
-        format!("own work a frame {median:.1} ms (99 %: {late:.1} ms); presentation and waiting {present:.1} ms; {adapter}")
+        let beside = quantiles(&self.beside_job_ms)
+            .map_or_else(String::new, |[median, late]| format!(", while a job ran {median:.1} ms (99 %: {late:.1} ms)"));
+        format!("own work a frame {median:.1} ms (99 %: {late:.1} ms){beside}; presentation and waiting {present:.1} ms; {adapter}")
     }
 
     fn report(&self) {
