@@ -32,7 +32,7 @@ pub(crate) fn driftscope(folder: &Path, args: &[&str]) -> Outcome {
 }
 
 /// A toy store of six speakers with a split, at `folder/latents.zarr`.
-fn toy_store(folder: &Path, dim: usize, n_frames: usize) -> PathBuf {
+pub(crate) fn toy_store(folder: &Path, dim: usize, n_frames: usize) -> PathBuf {
     let corpus = toy_corpus(Toy::StableAr1 { a: 0.9 }, 6, n_frames, dim, 1);
     let path = folder.join("latents.zarr");
     let mut writer = StoreWriter::create(&path, ZarrVersion::V3, dim, 12.5, None).unwrap();

@@ -377,6 +377,44 @@ fn another_store_is_opened_beside_and_the_item_is_held() {
 }
 
 #[test]
+fn a_store_that_is_deleted_while_it_is_open_is_said_once_it_is_missed_and_the_rest_goes_on() {
+    let (mut state, mut worker) = ready();
+    let folder = tempfile::tempdir().unwrap();
+    let path = crate::cli::toy_store(folder.path(), DIM, 60);
+    let mut runner = Runner::new(worker.desk(), ctx(), Some(Registry::at(&folder.path().join("runs"))));
+    let mut open = |state: &mut State, worker: &mut Worker| {
+        let [Effect::Start(id, ref task)] = state.apply(Command::Start(Task::OpenStore { path: path.clone() }))[..] else {
+            panic!("no job")
+        };
+        runner.start(id, task.clone(), &state.sessions);
+        while state.n_running() > 0 {
+            let delivery = worker.wait(Duration::from_secs(30)).expect("the job reports");
+            state.receive(delivery);
+        }
+        state.jobs.last().unwrap().status.clone()
+    };
+    assert_eq!(open(&mut state, &mut worker), Status::Done, "{:?}", state.notice);
+    assert_eq!((state.sessions.len(), state.choice().store), (2, 1));
+    std::fs::remove_dir_all(&path).unwrap();
+    // Other utterances of it are still rolled.
+    let other = (state.choice().utterance + 1) % state.session().unwrap().corpus.utterances.len();
+    state.apply(Command::ChooseUtterance(other));
+    state.apply(Command::SetAlpha(0.5));
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, State::is_current);
+    assert_eq!((state.choice().utterance, state.choice().config.alpha), (other, 0.5));
+    // Who asks for it again is told, and keeps what is open.
+    assert_eq!(open(&mut state, &mut worker), Status::Failed);
+    let Some(Notice::Problem(said)) = state.notice.clone() else { panic!("{:?}", state.notice) };
+    assert!(said.contains(&path.display().to_string()) && said.lines().count() == 1, "{said}");
+    state.notice = None;
+    state.apply(Command::ChooseStore(0));
+    worker.compute(state.wish());
+    serve(&mut state, &mut worker, State::is_current);
+    assert_eq!((state.sessions.len(), state.choice().store), (2, 0));
+}
+
+#[test]
 fn a_fit_in_the_window_is_stopped_kept_and_resumed() {
     let (mut state, worker) = ready();
     let folder = tempfile::tempdir().unwrap();
