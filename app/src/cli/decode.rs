@@ -7,7 +7,7 @@ use driftscope_core::latents::Store;
 use serde_json::json;
 
 use super::input::{self, CodecArgs, StoreArg};
-use super::output::{ForceArg, refuse_folder};
+use super::output::{ForceArg, refuse_other_than_wav};
 use super::session::Session;
 use super::{JsonArg, Report};
 
@@ -31,7 +31,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
-    refuse_folder(&args.wav)?;
+    refuse_other_than_wav(&args.wav)?;
     args.force.check(&args.wav)?;
     let store = Store::open(&args.store.store)?;
     let latents = store.read(&args.utterance)?;

@@ -33,6 +33,15 @@ pub(super) fn refuse_folder(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses to write a sound into a file that says it is something else. Called before the work.
+pub(super) fn refuse_other_than_wav(path: &Path) -> anyhow::Result<()> {
+    refuse_folder(path)?;
+    if !path.extension().is_some_and(|end| end.eq_ignore_ascii_case("wav")) {
+        bail!("{}: sounds are written as WAV; name a file that ends in .wav", path.display());
+    }
+    Ok(())
+}
+
 /// A report replaces only another: a JSON object that is no store's metadata. Called before the work.
 pub(super) fn refuse_other_than_report(path: &Path) -> anyhow::Result<()> {
     refuse_folder(path)?;
@@ -59,4 +68,16 @@ pub(super) fn writable_folder(folder: &Path) -> anyhow::Result<()> {
 /// Writes `bytes` beside `path` and renames: a full disk or a crash leaves what was there before.
 pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     disk::write_beside(path, |file| file.write_all(bytes)).with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sound_is_written_where_its_name_says_wav() {
+        for (name, is_written) in [("a.wav", true), ("b.WAV", true), ("c.mp3", false), ("d", false), (".", false)] {
+            assert_eq!(refuse_other_than_wav(Path::new(name)).is_ok(), is_written, "{name}");
+        }
+    }
 }

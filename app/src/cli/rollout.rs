@@ -9,7 +9,7 @@ use driftscope_core::rollout::{Rollout, Segment, rollout, splice};
 use serde_json::{Value, json};
 
 use super::input::{self, CodecArgs, StoreArg};
-use super::output::{ForceArg, refuse_folder};
+use super::output::{ForceArg, refuse_folder, refuse_other_than_wav};
 use super::schedules::{RolloutArgs, schedule};
 use super::session::Session;
 use super::table::{number, table};
@@ -49,6 +49,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
+    args.wav.as_deref().map(refuse_other_than_wav).transpose()?;
     for path in [&args.wav, &args.latents].into_iter().flatten() {
         refuse_folder(path)?;
         args.force.check(path)?;
