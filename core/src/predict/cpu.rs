@@ -5,25 +5,27 @@
 //! Here each block of rows goes through [`Dense`] layers and a single sweep over the heads on all cores, in memory that is kept for
 //! the next call: an answer allocates nothing. The price is a second copy of the weights. `network` and `prediction` are the same
 //! formulas as tensors, for training and for other devices.
-#![expect(clippy::inline_always, reason = "vector instructions reach only what is inlined")]
 
-use std::ops::Range;
+mod answers;
+mod mixture;
+
 use std::sync::Mutex;
 
 use burn::nn::Linear;
 use burn::tensor::{Tensor, TensorData};
 use driftscope_numerics::dense::{Activation, Dense};
-use driftscope_numerics::gelu::exp;
-use driftscope_numerics::simd::vectorized;
 use rayon::prelude::*;
+
+use mixture::MixtureRow;
 
 use super::MagnitudeRule;
 use super::linear::Ridge;
-use super::mixture_loss::{LANES, log_sum_exp};
-use super::network::{Bound, Scaling, hard};
-use super::prediction::LOG_2PI;
+use super::network::{Bound, Scaling};
 use crate::engine::compute::{VonMisesFisherHead, von_mises_fisher};
 use crate::engine::{HostTensor, host_values};
+
+pub(super) use answers::Matrices;
+pub(crate) use answers::{Advance, Answers, Rows};
 
 /// Rows that go through the network together: the heads' outputs stay in the last-level cache.
 const BLOCK_ROWS: usize = 384;
@@ -85,103 +87,6 @@ pub(super) fn forward(layer: &Dense, rows: Tensor<2>) -> Tensor<2> {
 fn dense(layer: &Linear, activation: Activation) -> Dense {
     let bias = layer.bias.as_ref().map_or_else(|| vec![0.0; layer.weight.dims()[1]], |bias| host_values(bias.val()));
     Dense::new(&host_values(layer.weight.val()), &bias, activation)
-}
-
-/// Rows that are asked about: where a predictor reads what its caller keeps.
-pub(crate) trait Rows: Sync {
-    /// Raw window of a row, `[window × dim]`.
-    fn window(&self, row: usize) -> &[f32];
-    /// The Δ that its density is taken at, `[dim]`.
-    fn delta(&self, row: usize) -> &[f32];
-    /// The random numbers of its sample, see `prediction::draw_for_mixture` and its sibling; asked for by rule "sample" only.
-    fn draw(&self, row: usize) -> &[f32];
-}
-
-/// Rows of matrices.
-pub(super) struct Matrices<'a> {
-    /// `[n, window × dim]`
-    pub(super) windows: &'a [f32],
-    /// `[n, dim]`
-    pub(super) deltas: &'a [f32],
-    /// `[n, draw width]`, or nothing.
-    pub(super) draws: &'a [f32],
-    pub(super) n: usize,
-}
-
-impl Matrices<'_> {
-    fn row<'a>(&self, values: &'a [f32], row: usize) -> &'a [f32] {
-        let width = values.len() / self.n.max(1);
-        &values[row * width..(row + 1) * width]
-    }
-}
-
-impl Rows for Matrices<'_> {
-    fn window(&self, row: usize) -> &[f32] {
-        self.row(self.windows, row)
-    }
-
-    fn delta(&self, row: usize) -> &[f32] {
-        self.row(self.deltas, row)
-    }
-
-    fn draw(&self, row: usize) -> &[f32] {
-        self.row(self.draws, row)
-    }
-}
-
-/// How the state advances.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Advance {
-    pub(crate) rule: MagnitudeRule,
-    /// Spread of samples.
-    pub(crate) temperature: f32,
-}
-
-/// Answers for each row, in memory that is kept for the next call.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Answers {
-    /// −ln p(Δ) and the peer's factored number, `[batch]`
-    pub(crate) nll: Vec<f32>,
-    pub(crate) nll_factored: Vec<f32>,
-    /// E\[Δ\] and the Δ̂ that the state advances by, `[batch, dim]`
-    pub(crate) mean: Vec<f32>,
-    pub(crate) advance: Vec<f32>,
-}
-
-impl Answers {
-    /// With room for `n` rows.
-    pub(crate) fn for_rows(n: usize, dim: usize) -> Self {
-        let mut answers = Self::default();
-        answers.resize(n, dim);
-        answers
-    }
-
-    /// As many as there are rows.
-    fn resize(&mut self, n: usize, dim: usize) {
-        self.nll.resize(n, 0.0);
-        self.nll_factored.resize(n, 0.0);
-        self.mean.resize(n * dim, 0.0);
-        self.advance.resize(n * dim, 0.0);
-    }
-
-    /// Points without a density.
-    pub(super) fn set_points(&mut self, n: usize, dim: usize, point: impl Fn(usize, &mut [f32]) + Sync) {
-        self.resize(n, dim);
-        self.rows(0..n, dim).for_each(|(row, likelihoods, [mean, advance])| {
-            likelihoods.into_iter().for_each(|nll| *nll = f32::NAN);
-            point(row, mean);
-            advance.copy_from_slice(mean);
-        });
-    }
-
-    /// Number, both likelihoods, mean and advance of each of some rows.
-    fn rows(&mut self, rows: Range<usize>, dim: usize) -> impl IndexedParallelIterator<Item = (usize, [&mut f32; 2], [&mut [f32]; 2])> {
-        let values = rows.start * dim..rows.end * dim;
-        let likelihoods = self.nll[rows.clone()].par_iter_mut().zip(&mut self.nll_factored[rows.clone()]);
-        let points = self.mean[values.clone()].par_chunks_mut(dim).zip(self.advance[values].par_chunks_mut(dim));
-        let each = rows.into_par_iter().zip(likelihoods.zip(points));
-        each.map(|(row, ((nll, factored), (mean, advance)))| (row, [nll, factored], [mean, advance]))
-    }
 }
 
 /// A network and the head that reads it.
@@ -376,102 +281,4 @@ struct Block<'a, R> {
     rows: &'a R,
     first: usize,
     n: usize,
-}
-
-/// One row of a mixture's outputs.
-struct MixtureRow<'a> {
-    /// Logits, replaced by ln of each component's part in p(Δ).
-    log_parts: &'a mut [f32],
-    means: &'a [f32],
-    log_sigmas: &'a [f32],
-    delta: &'a [f32],
-    /// Unit of the outputs and its logarithm, `[dim]` each.
-    units: [&'a [f32]; 2],
-}
-
-impl MixtureRow<'_> {
-    /// Writes mean and advance, gives −ln p(Δ).
-    fn answer(self, bound: Bound, advance: Advance, draw: &[f32], points: [&mut [f32]; 2]) -> f32 {
-        vectorized(
-            #[inline(always)]
-            || match bound {
-                Bound::Hard(low, high) => {
-                    let (low, high) = (low as f32, high as f32);
-                    self.sweep(advance, draw, points, |x| hard(x, low, high))
-                }
-                Bound::Soft(low, high) => {
-                    let (mid, half) = (f64::midpoint(low, high) as f32, ((high - low) / 2.0) as f32);
-                    let inverse = 1.0 / half;
-                    self.sweep(advance, draw, points, |x| {
-                        let u = (x - mid) * inverse;
-                        u / (u * u + 1.0).sqrt() * half + mid
-                    })
-                }
-            },
-        )
-    }
-
-    #[inline(always)]
-    fn sweep(self, how: Advance, draw: &[f32], [mean, advance]: [&mut [f32]; 2], bounded: impl Fn(f32) -> f32) -> f32 {
-        let Self { log_parts, means, log_sigmas, delta, units: [unit, log_unit] } = self;
-        let dim = delta.len();
-        let whole = dim - dim % LANES;
-        let log_norm = log_sum_exp(log_parts.iter().copied());
-        let chosen = match how.rule {
-            MagnitudeRule::Sample => pick(log_parts, log_norm, draw[0]),
-            _ => (1..log_parts.len()).fold(0, |best, k| if log_parts[k] > log_parts[best] { k } else { best }),
-        };
-        mean.fill(0.0);
-        for k in 0..log_parts.len() {
-            let (means, log_sigmas) = (&means[k * dim..(k + 1) * dim], &log_sigmas[k * dim..(k + 1) * dim]);
-            let columns = [means, log_sigmas, delta, unit, log_unit];
-            let log_weight = log_parts[k] - log_norm;
-            let weight = log_weight.exp();
-            let exponent = add_component::<LANES>(columns.map(|c| &c[..whole]), weight, &mut mean[..whole], &bounded)
-                + add_component::<1>(columns.map(|c| &c[whole..]), weight, &mut mean[whole..], &bounded);
-            log_parts[k] = log_weight - exponent;
-        }
-        let component = chosen * dim..(chosen + 1) * dim;
-        let (means, log_sigmas) = (&means[component.clone()], &log_sigmas[component]);
-        match how.rule {
-            MagnitudeRule::Mean | MagnitudeRule::Median => advance.copy_from_slice(mean),
-            MagnitudeRule::Mode => advance.iter_mut().zip(means).zip(unit).for_each(|((out, mean), unit)| *out = mean * unit),
-            MagnitudeRule::Sample => {
-                let moments = means.iter().zip(log_sigmas).zip(unit.iter().zip(log_unit));
-                advance.iter_mut().zip(moments).zip(&draw[1..]).for_each(|((out, ((mean, log_sigma), (unit, log_unit))), z)| {
-                    *out = mean * unit + exp(bounded(*log_sigma) + log_unit) * (z * how.temperature);
-                });
-            }
-        }
-        0.5 * dim as f32 * LOG_2PI as f32 - log_sum_exp(log_parts.iter().copied())
-    }
-}
-
-/// The component that `uniform` (0 ..= 1) falls on.
-fn pick(logits: &[f32], log_norm: f32, uniform: f32) -> usize {
-    let weights = logits.iter().map(|logit| (logit - log_norm).exp());
-    let mut left = uniform * weights.clone().sum::<f32>();
-    let chosen = weights.clone().position(|weight| {
-        left -= weight;
-        left < 0.0
-    });
-    chosen.unwrap_or(logits.len() - 1)
-}
-
-/// Σ_d ½z² + ln σ over columns (μ, ln σ, Δ, unit, ln unit) of a multiple of `L` dimensions; adds `weight · μ` to `mean`.
-#[inline(always)]
-fn add_component<const L: usize>(columns: [&[f32]; 5], weight: f32, mean: &mut [f32], bounded: &impl Fn(f32) -> f32) -> f32 {
-    let [means, log_sigmas, deltas, units, log_units] = columns.map(|column| column.as_chunks::<L>().0);
-    let mut sums = [0.0; L];
-    for (i, mean) in mean.as_chunks_mut::<L>().0.iter_mut().enumerate() {
-        let (mu, log_sigma, delta, unit, log_unit) = (&means[i], &log_sigmas[i], &deltas[i], &units[i], &log_units[i]);
-        for lane in 0..L {
-            let mu = mu[lane] * unit[lane];
-            let log_sigma = bounded(log_sigma[lane]) + log_unit[lane];
-            let z = (delta[lane] - mu) * exp(-log_sigma);
-            sums[lane] += 0.5 * z * z + log_sigma;
-            mean[lane] += weight * mu;
-        }
-    }
-    sums.iter().sum()
 }
