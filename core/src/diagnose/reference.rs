@@ -6,6 +6,7 @@ use super::DiagnoseError;
 use super::frames::{Frames, Reader, Time};
 use super::horizons::{HorizonRidge, Scorer, fit_horizons};
 use crate::context::{Corpus, Side, Source, first_target};
+use crate::engine::host_values;
 use crate::job::JobCtx;
 use crate::predict::Predictor;
 use crate::represent::Normalizer;
@@ -183,7 +184,7 @@ fn direct_cosine(ctx: &JobCtx, corpus: &Corpus, predictor: &Predictor, rows: &[(
         contexts.extend_from_slice(&corpus.utterances[utterance].latents.values[first * dim..(first + window) * dim]);
     }
     let windows = Tensor::from_data(TensorData::new(contexts, [rows.len(), window * dim]), &ctx.device);
-    let means = predictor.predict(windows).mean().try_into_vec_as::<f32>().expect("a device that computed these floats can hand them back");
+    let means = host_values(predictor.predict(windows).mean());
     let cosines = rows.iter().zip(means.chunks_exact(dim)).map(|(&(utterance, t), mean)| {
         let delta = corpus.utterances[utterance].latents.delta(t);
         let dot: f64 = mean.iter().zip(&delta).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();

@@ -1,7 +1,7 @@
 //! Choosing the device that tensors live on.
 
 use burn::tensor::wgpu::{WgpuInitError, WgpuSetup};
-use burn::tensor::{Bytes, DType, Device, DeviceKind, Shape, Tensor, TensorData};
+use burn::tensor::{Device, DeviceKind};
 
 use std::path::Path;
 
@@ -182,38 +182,6 @@ impl OpenDevice {
 /// Whether tensors of `device` live in memory that the CPU addresses, so that reading them costs nothing.
 pub(crate) fn is_cpu(device: &Device) -> bool {
     format!("{device:?}").contains("Flex")
-}
-
-/// Values of an f32 tensor, row-major, by one copy.
-///
-/// burn's own conversion looks at every element for bit patterns that no number has; f32 has none.
-pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    HostTensor::take(tensor).values().to_vec()
-}
-
-/// An f32 tensor moved out of the device: on the CPU without a copy where nothing else shares it, and back the same way.
-pub(crate) struct HostTensor {
-    bytes: Bytes,
-    shape: Shape,
-}
-
-impl HostTensor {
-    pub(crate) fn take<const D: usize>(tensor: Tensor<D>) -> Self {
-        let (bytes, shape, _) = tensor.into_data_as::<f32>().into_parts();
-        Self { bytes, shape }
-    }
-
-    pub(crate) fn values(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.bytes)
-    }
-
-    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
-        bytemuck::cast_slice_mut(&mut self.bytes)
-    }
-
-    pub(crate) fn into_tensor<const D: usize>(self, device: &Device) -> Tensor<D> {
-        Tensor::from_data(TensorData::from_bytes(self.bytes, self.shape, DType::F32), device)
-    }
 }
 
 /// One line for each graphics adapter that wgpu finds: name, kind, backend, driver. Takes about 0.1 s.

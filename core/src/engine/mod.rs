@@ -9,11 +9,13 @@ mod device;
 pub mod display;
 mod health;
 pub mod lane;
+mod reading;
 mod resident;
 
 pub use burn::tensor::Device;
 pub use burn::tensor::wgpu::WgpuSetup;
+pub(crate) use device::is_cpu;
 pub use device::{Adapter, AdapterKind, DeviceChoice, DevicePlan, EngineError, OpenDevice, adapters, open_device, shareable};
-pub(crate) use device::{HostTensor, host_values, is_cpu};
 pub use health::Health;
+pub(crate) use reading::{HostTensor, host_scalar, host_values};
 pub use resident::Resident;

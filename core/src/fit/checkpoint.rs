@@ -12,6 +12,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use super::optimizer::{AdamW, Moments};
 use super::{FitConfig, FitError};
 use crate::disk;
+use crate::engine::host_values;
 
 /// What the header holds.
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -30,7 +31,7 @@ pub(super) fn save<M: Module>(path: &Path, header: &Header, module: &M, optimize
     let bad = |reason: String| FitError::Checkpoint { path: path.to_owned(), reason };
     let mut reader = Reader(Vec::new());
     module.visit(&mut reader);
-    let flat = |t: &Tensor<1>| t.clone().into_data().try_into_vec::<f32>().expect("moments are f32");
+    let flat = |t: &Tensor<1>| host_values(t.clone());
     let mut arrays: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
     for ((slot, moments), values) in optimizer.slots.iter().zip(&optimizer.moments).zip(reader.0) {
         arrays.push((format!("param/{}", slot.path), slot.shape.clone(), values));
@@ -88,7 +89,7 @@ struct Reader(Vec<Vec<f32>>);
 
 impl ModuleVisitor for Reader {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.push(param.val().inner().into_data().try_into_vec().expect("parameters are f32"));
+        self.0.push(host_values(param.val().inner()));
     }
 }
 

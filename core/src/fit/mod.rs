@@ -14,6 +14,7 @@ use burn::module::Module;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::engine::host_scalar;
 use crate::job::{Cancelled, JobCtx};
 
 pub use config::FitConfig;
@@ -93,7 +94,7 @@ pub fn fit<T: Task>(
         let mut rng = step_rng(ctx.seed, step);
         let (loss, gradients) = task.gradients(&module, task.batch(&mut rng, &device), &mut rng);
         drop(gradients);
-        loss.into_scalar::<f32>()
+        host_scalar(loss)
     });
     let mut losses = Vec::new();
     while step < config.steps {
@@ -107,7 +108,7 @@ pub fn fit<T: Task>(
         let norm;
         (module, norm) = optimizer.step(module, gradients, config, step);
         if step.is_multiple_of(REPORT_EVERY) || step + 1 == config.steps || !norm.is_finite() {
-            let loss: f32 = loss.into_scalar();
+            let loss = host_scalar(loss);
             if !loss.is_finite() || !norm.is_finite() {
                 return Err(FitError::Diverged { task: name, step, loss });
             }

@@ -9,7 +9,7 @@ use driftscope_numerics::elementwise::{AdamWFactors, adamw, sum_of_squares};
 use rayon::prelude::*;
 
 use super::{FitConfig, ParamGroup};
-use crate::engine::{HostTensor, is_cpu};
+use crate::engine::{HostTensor, host_scalar, is_cpu};
 
 /// Running means of a parameter's gradient and of its square, flat.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ fn norm_on_cpu(flat: Vec<Option<Tensor<1>>>) -> (Vec<Option<Tensor<1>>>, f64) {
 
 fn norm_on_device(flat: Vec<Option<Tensor<1>>>) -> (Vec<Option<Tensor<1>>>, f64) {
     let squares: Vec<Tensor<1>> = flat.iter().flatten().map(|g| g.clone().square().sum()).collect();
-    let norm = if squares.is_empty() { 0.0 } else { f64::from(Tensor::cat(squares, 0).sum().into_scalar::<f32>()).sqrt() };
+    let norm = if squares.is_empty() { 0.0 } else { f64::from(host_scalar(Tensor::cat(squares, 0).sum())).sqrt() };
     (flat, norm)
 }
 

@@ -75,6 +75,10 @@ impl JobCtx {
 
     /// What a device had against work that broke off; a panic that is none of the device's goes on.
     fn reason(&self, panic: Box<dyn Any + Send>) -> GpuError {
+        let panic = match panic.downcast::<GpuError>() {
+            Ok(error) => return *error,
+            Err(other) => other,
+        };
         // Of a loss a device may be told after the first read has failed; what it cannot do then is to hand back a number.
         let answers = || {
             self.device.sync().map_err(|error| error.to_string())?;
@@ -135,6 +139,18 @@ mod tests {
         assert_eq!(most, 16, "what comes next starts with what had room");
         assert_eq!(tried(20, &mut most, 10), (vec![10], (0..10).collect(), 0));
         assert_eq!(tried(0, &mut 2, 3), (vec![2, 1, 1, 1, 1, 1, 1], vec![0, 1, 2], 3), "without room for one, the CPU does it");
+    }
+
+    #[test]
+    fn work_goes_on_where_a_read_did_not_end() {
+        let ctx = JobCtx::quiet(Device::wgpu(DeviceKind::DefaultDevice), 1);
+        let place = ctx.surviving(|ctx| {
+            if !is_cpu(&ctx.device) {
+                resume_unwind(Box::new(GpuError::lost("it has not answered")));
+            }
+            "CPU"
+        });
+        assert_eq!((place, ctx.health.lost().is_some_and(|reason| reason.contains("not answered"))), ("CPU", true));
     }
 
     #[test]

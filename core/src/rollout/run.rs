@@ -11,7 +11,7 @@ use super::{Schedule, Segment, StepAction, host, script};
 use crate::context::{Corpus, first_target};
 use crate::engine::compute::{COLUMNS, LivePath, Outcome};
 use crate::engine::display::Source;
-use crate::engine::{Resident, is_cpu};
+use crate::engine::{Resident, host_values, is_cpu};
 use crate::job::{Block, Cancelled, JobCtx};
 use crate::predict::{Baselines, MagnitudeRule, Predictor};
 
@@ -201,8 +201,8 @@ impl Work<'_> {
         let mut outcomes = self.begin(segments);
         let (teachers, others): (Vec<&mut Rollout>, Vec<&mut Rollout>) = outcomes.iter_mut().partition(|o| o.schedule.is_teacher());
         if !teachers.is_empty() {
-            let columns = read(branches::teacher(&block, draws).columns);
-            let states = read(truth.states(1, n_steps));
+            let columns = host_values(branches::teacher(&block, draws).columns);
+            let states = host_values(truth.states(1, n_steps));
             for outcome in teachers {
                 columns.chunks_exact(N_COLUMNS).zip(&truth.delta_norms).for_each(|(row, &norm)| outcome.push(row, norm));
                 outcome.states.extend_from_slice(&states);
@@ -215,8 +215,8 @@ impl Work<'_> {
         let steps = branches::run(&block, &plans, draws)?;
         let column_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.columns.dims()[0]));
         let state_rows: Vec<usize> = row_starts(steps.iter().map(|s| s.states.dims()[0]));
-        let columns = read(Tensor::cat(steps.iter().map(|s| s.columns.clone()).collect(), 0));
-        let states = read(Tensor::cat(steps.iter().map(|s| s.states.clone()).collect(), 0));
+        let columns = host_values(Tensor::cat(steps.iter().map(|s| s.columns.clone()).collect(), 0));
+        let states = host_values(Tensor::cat(steps.iter().map(|s| s.states.clone()).collect(), 0));
         for (plan, outcome) in others.into_iter().enumerate() {
             for segment in 0..n {
                 for (index, step) in steps.iter().enumerate() {
@@ -316,10 +316,6 @@ fn baseline_nll(corpus: &Corpus, baselines: &Baselines, segments: &[Segment], n_
         both.1.push(baselines.factored_nll(&delta) as f32);
     }
     both
-}
-
-fn read<const R: usize>(tensor: Tensor<R>) -> Vec<f32> {
-    tensor.try_into_vec_as::<f32>().expect("a device that computed these floats can hand them back")
 }
 
 fn row_starts(counts: impl Iterator<Item = usize>) -> Vec<usize> {
