@@ -1,4 +1,4 @@
-//! The step loop. Schedules that have agreed so far are one branch: their windows and states are computed once, and the
+//! The step loop through burn, for a GPU that cannot run whole rollouts. Schedules that have agreed so far are one branch: their windows and states are computed once, and the
 //! branch forks at the first step after which they differ.
 
 use std::collections::VecDeque;

@@ -314,6 +314,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn excerpts_begin_at_any_frame_and_their_targets_with_them() {
+        let device = Device::flex();
+        let config = DemoCodecConfig { segment_latents: 2, gain_jitter_db: 0.0, ..DemoCodecConfig::default() };
+        let (frames, bins) = (10 * FRAMES_PER_LATENT, config.network.n_bins);
+        // Every value of a frame is its number.
+        let numbered = |width: usize| (0..frames * width).map(|i| (i / width) as f32).collect();
+        let task = CodecTask {
+            examples: vec![Example { patches: numbered(N_MELS), targets: numbered(bins) }],
+            mel_of_bins: mel_of_bins(&config, &device),
+            third_octaves: third_octaves(&config, &device),
+            config,
+        };
+        let mut rng = StdRng::seed_from_u64(2);
+        let mut alignments = [false; FRAMES_PER_LATENT];
+        for _ in 0..30 {
+            let batch = task.batch(&mut rng, &device);
+            let first: Vec<f32> = batch.patches.into_data().try_into_vec().unwrap();
+            let targets: Vec<f32> = batch.targets.into_data().try_into_vec().unwrap();
+            for (patches, targets) in first.chunks_exact(2 * PATCH).zip(targets.chunks_exact(2 * FRAMES_PER_LATENT * bins)) {
+                let start = patches[0];
+                assert_eq!((targets[0], targets[targets.len() - 1]), (start, start + 15.0));
+                assert_eq!(patches[patches.len() - 1], start + 15.0);
+                alignments[start as usize % FRAMES_PER_LATENT] = true;
+            }
+        }
+        assert_eq!(alignments, [true; FRAMES_PER_LATENT]);
+    }
+
+    #[test]
     fn the_envelope_term_follows_the_shape_and_not_the_level() {
         let device = Device::flex();
         let config = DemoCodecConfig { segment_latents: 11, ..DemoCodecConfig::default() };
