@@ -24,6 +24,8 @@ pub(crate) struct Published {
     pub(crate) file: String,
     /// As its page states it.
     pub(crate) license: &'static str,
+    /// In millions of bytes, where the publication says it: what is known of it without a network.
+    pub(crate) about_mb: Option<u32>,
     /// What else one should know before asking for it.
     pub(crate) note: &'static str,
     /// Whether its terms must be accepted there first.
@@ -32,17 +34,19 @@ pub(crate) struct Published {
 
 /// What is published of a codec, the fullest first; nothing of the one that is compiled in. CALM has one codec for each language.
 pub(crate) fn published(codec: CodecKind, language: &str) -> Vec<Published> {
-    let plain = |repository, license, note| {
-        vec![Published { codec, repository, file: "model.safetensors".to_owned(), license, note, is_gated: false }]
+    let plain = |repository, mb, license| {
+        let file = "model.safetensors".to_owned();
+        vec![Published { codec, repository, file, about_mb: Some(mb), license, note: "", is_gated: false }]
     };
     let calm = |repository, note, is_gated| {
         let license = "CC-BY-4.0, with a list of prohibited uses (cloning a voice without consent)";
-        Published { codec, repository, file: format!("languages/{language}/model.safetensors"), license, note, is_gated }
+        let file = format!("languages/{language}/model.safetensors");
+        Published { codec, repository, file, about_mb: None, license, note, is_gated }
     };
     match codec {
         CodecKind::Demo => Vec::new(),
-        CodecKind::Mimi => plain("kyutai/mimi", "CC-BY-4.0", ""),
-        CodecKind::Encodec => plain("facebook/encodec_24khz", "as its page states it; the code is MIT", ""),
+        CodecKind::Mimi => plain("kyutai/mimi", 385, "CC-BY-4.0"),
+        CodecKind::Encodec => plain("facebook/encodec_24khz", 93, "as its page states it; the code is MIT"),
         CodecKind::Calm => vec![
             calm("kyutai/pocket-tts", "the codec is part of a text-to-speech model", true),
             calm("kyutai/pocket-tts-without-voice-cloning", "its encoder is empty: it decodes only", false),

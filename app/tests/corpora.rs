@@ -116,8 +116,11 @@ fn killed_three_times_the_store_is_the_one_made_in_one_go() {
     }
 }
 
-/// Bytes that the test's server says are Mimi.
-const WEIGHTS: &[u8] = b"eight tensors and a header";
+/// Bytes that the test's server says are Mimi: one tensor, that Mimi does not have.
+const WEIGHTS: &[u8] = b"\x36\0\0\0\0\0\0\0{\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}two f32s";
+
+/// How that is named before the network is asked.
+const MIMI: &str = "kyutai/mimi: model.safetensors, about 385 MB, license CC-BY-4.0 (https://huggingface.co/kyutai/mimi)";
 
 /// Answers as the hub does, to any number of requests, until the process ends; gives its address.
 fn hub() -> String {
@@ -166,7 +169,7 @@ fn weights_are_fetched_once_and_found() {
     let path = home.path().join("hf/hub/models--kyutai--mimi/snapshots/5a5a/model.safetensors");
     assert_eq!(fs::read(&path).unwrap(), WEIGHTS);
     assert!(out.contains(text(&path)) && out.contains("fetched"), "{out}");
-    assert!(err.contains("kyutai/mimi: model.safetensors, 0 MB, license CC-BY-4.0 (https://huggingface.co/kyutai/mimi)"), "{err}");
+    assert!(err.starts_with(MIMI) && err.contains("\nmodel.safetensors: 0.0 MB\n"), "{err}");
 
     let [again, err] = said(&run(&["fetch", "mimi"]));
     assert!(again.contains("is there already"), "{again}{err}");
@@ -184,15 +187,22 @@ fn weights_are_fetched_once_and_found() {
 fn what_cannot_be_fetched_is_one_sentence() {
     let home = tempfile::tempdir().unwrap();
     let hub = hub();
-    for (endpoint, codec, expected) in [
-        ("http://127.0.0.1:1", "mimi", "driftscope: model.safetensors of kyutai/mimi could not be fetched ("),
-        (&*hub, "encodec", "driftscope: facebook/encodec_24khz holds no model.safetensors"),
-        (&*hub, "calm", "driftscope: kyutai/pocket-tts is not given to everybody: its terms must be accepted"),
+    let encodec = "facebook/encodec_24khz: model.safetensors, about 93 MB, license as its page states it";
+    let calm = "kyutai/pocket-tts: languages/english/model.safetensors, a size that the network tells, license CC-BY-4.0";
+    for (endpoint, codec, named, expected) in [
+        ("http://127.0.0.1:1", "mimi", MIMI, "driftscope: model.safetensors of kyutai/mimi could not be fetched ("),
+        (&*hub, "encodec", encodec, "driftscope: facebook/encodec_24khz holds no model.safetensors"),
+        (&*hub, "calm", calm, "driftscope: kyutai/pocket-tts is not given to everybody: its terms must be accepted"),
     ] {
-        let got = driftscope(home.path(), &["fetch", codec]).env("HF_ENDPOINT", endpoint).output().unwrap();
-        let [out, err] = said(&got);
-        assert_eq!((got.status.code(), out.as_str()), (Some(1), ""), "{err}");
-        assert!(err.starts_with(expected) && err.trim_end().lines().count() == 1, "{err}");
+        for (args, first) in [(&["fetch", codec][..], Some(named)), (&["--quiet", "fetch", codec], None)] {
+            let got = driftscope(home.path(), args).env("HF_ENDPOINT", endpoint).output().unwrap();
+            let [out, err] = said(&got);
+            assert_eq!((got.status.code(), out.as_str()), (Some(1), ""), "{err}");
+            // What would be downloaded, whether or not there is a network, and then one sentence.
+            let lines: Vec<&str> = err.trim_end().lines().collect();
+            assert!(lines.len() == 1 + usize::from(first.is_some()) && first.is_none_or(|first| lines[0].starts_with(first)), "{err}");
+            assert!(lines.last().unwrap().starts_with(expected), "{err}");
+        }
     }
     let audio = home.path().join("audio");
     write_tone(&audio.join("1-1.wav"), 1_000, 0.1);

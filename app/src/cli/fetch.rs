@@ -60,7 +60,14 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
 
 /// Says what is about to be downloaded, and downloads it.
 fn download(published: &Published, hub: &Path, session: &Session) -> anyhow::Result<PathBuf> {
-    let Published { repository, file, license, note, .. } = published;
+    let Published { repository, file, license, note, about_mb, .. } = published;
+    let size = about_mb.map_or("a size that the network tells".to_owned(), |mb| format!("about {mb} MB"));
+    let note = if note.is_empty() { String::new() } else { format!("; {note}") };
+    // Said before the network is asked: whoever has none learns what to look for elsewhere.
+    session.console.notice(&format!(
+        "{repository}: {file}, {size}, license {license} (https://huggingface.co/{repository}){note}; into {}",
+        hub.display()
+    ));
     let failed = |error: ApiError| anyhow::anyhow!(sentence(published, &error));
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let cache = Cache::new(hub.to_owned());
@@ -68,12 +75,7 @@ fn download(published: &Published, hub: &Path, session: &Session) -> anyhow::Res
     let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
     let api = ApiBuilder::from_cache(cache).with_endpoint(endpoint).with_token(token).with_progress(false).build().map_err(failed)?;
     let n_bytes = api.metadata(&api.model((*repository).to_owned()).url(file)).map_err(failed)?.size();
-    let note = if note.is_empty() { String::new() } else { format!("; {note}") };
-    session.console.notice(&format!(
-        "{repository}: {file}, {:.0} MB, license {license} (https://huggingface.co/{repository}){note}; into {}",
-        n_bytes as f64 / 1e6,
-        hub.display()
-    ));
+    session.console.notice(&format!("{file}: {:.1} MB", n_bytes as f64 / 1e6));
     let path = get(&api, repository, file, session)?.map_err(failed)?;
     let n_there = path.metadata().with_context(|| path.display().to_string())?.len();
     if n_there != n_bytes as u64 {
