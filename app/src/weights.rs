@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use driftscope_core::codec::{Codec, CodecError, CodecKind, CodecOptions};
 use driftscope_core::disk::write_beside;
 use driftscope_core::latents::CodecTag;
+use safetensors::tensor::Metadata;
 use serde::de::DeserializeOwned;
 
 use crate::open::data_folder;
@@ -22,15 +24,20 @@ pub(crate) struct Published {
     pub(crate) repository: &'static str,
     /// Path inside it.
     pub(crate) file: String,
-    /// As its page states it.
-    pub(crate) license: &'static str,
     /// In millions of bytes, where the publication says it: what is known of it without a network.
     pub(crate) about_mb: Option<u32>,
+    /// As its page states it.
+    pub(crate) license: &'static str,
     /// What else one should know before asking for it.
     pub(crate) note: &'static str,
     /// Whether its terms must be accepted there first.
     pub(crate) is_gated: bool,
 }
+
+/// Bytes before a safetensors header, which say how long it is.
+const N_LENGTH: u64 = 8;
+/// As the format has it.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// What is published of a codec, the fullest first; nothing of the one that is compiled in. CALM has one codec for each language.
 pub(crate) fn published(codec: CodecKind, language: &str) -> Vec<Published> {
@@ -78,6 +85,28 @@ impl Published {
 pub(crate) fn found(codec: CodecKind) -> Option<PathBuf> {
     let hub = hub()?;
     published(codec, DEFAULT_LANGUAGE).iter().find_map(|published| published.in_cache(&hub))
+}
+
+/// Why a file cannot be weights, the rest of a sentence after its name: it does not begin as safetensors do, or it ends too early.
+pub(crate) fn flaw(path: &Path) -> Option<String> {
+    let header = File::open(path).and_then(|file| Ok((file.metadata()?.len(), read_header(file)?)));
+    match header {
+        Err(error) => Some(format!("cannot be read ({error})")),
+        Ok((_, None)) => Some("does not begin as safetensors do".to_owned()),
+        Ok((n_there, Some(n_bytes))) if n_there < n_bytes => Some(format!("ends after {n_there} of {n_bytes} bytes")),
+        Ok(_) => None,
+    }
+}
+
+/// Bytes of the whole file, as its header says; `None` where it has none.
+fn read_header(mut file: impl Read) -> std::io::Result<Option<u64>> {
+    let mut length = Vec::new();
+    file.by_ref().take(N_LENGTH).read_to_end(&mut length)?;
+    let Some(length) = <[u8; 8]>::try_from(&*length).ok().map(u64::from_le_bytes).filter(|n| *n <= LONGEST_HEADER) else { return Ok(None) };
+    let mut header = Vec::new();
+    file.take(length).read_to_end(&mut header)?;
+    let metadata = serde_json::from_slice::<Metadata>(&header).ok();
+    Ok(metadata.map(|metadata| N_LENGTH + length + metadata.data_len() as u64))
 }
 
 /// Opens a codec from a file that the user named, and remembers where it is, so that the stores it makes find it again.
@@ -195,6 +224,27 @@ mod tests {
             fs::write(repository.join("refs/main"), elsewhere).unwrap();
             assert!(mimi.in_cache(hub.path()).unwrap().starts_with(repository.join("snapshots")), "{elsewhere:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_weights_is_told_from_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let header = br#"{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+        let whole = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 8]].concat();
+        let cut = whole[..whole.len() - 3].to_vec();
+        for (bytes, flaw_of) in [
+            (whole.clone(), None),
+            (cut, Some("ends after 67 of 70 bytes")),
+            (whole[..20].to_vec(), Some("does not begin as safetensors do")),
+            (b"version https://git-lfs.github.com/spec/v1\n".to_vec(), Some("does not begin as safetensors do")),
+            (b"text".to_vec(), Some("does not begin as safetensors do")),
+            (Vec::new(), Some("does not begin as safetensors do")),
+        ] {
+            let path = folder.path().join("model.safetensors");
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(flaw(&path).as_deref(), flaw_of, "{} bytes", bytes.len());
+        }
+        assert!(flaw(folder.path()).unwrap().starts_with("cannot be read ("));
     }
 
     #[test]

@@ -175,6 +175,11 @@ fn weights_are_fetched_once_and_found() {
     assert!(again.contains("is there already"), "{again}{err}");
     let [doctor, _] = said(&run(&["doctor"]));
     assert!(doctor.contains(&format!("mimi: {}", path.display())) && doctor.contains("encodec: no weights found"), "{doctor}");
+    // What lies there and is no weights is not listed as such.
+    fs::write(&path, "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    let [doctor, _] = said(&run(&["doctor"]));
+    let expected = format!("mimi: no weights: {} does not begin as safetensors do; delete it", path.display());
+    assert!(doctor.contains(&expected) && !doctor.contains(&format!("mimi: {}", path.display())), "{doctor}");
     // It is found, and what is wrong with it is said of it.
     let (audio, store) = (home.path().join("audio"), home.path().join("s/latents.zarr"));
     write_tone(&audio.join("1-1.wav"), 1_000, 0.1);

@@ -1,7 +1,7 @@
 //! `doctor`: what this machine has, what is missing, and how to get it.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use driftscope_core::codec::CodecKind;
 use driftscope_core::engine::compute::{Pace, crossover};
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let environment = Environment::current(&device);
     let adapters = adapters();
     let outputs: Vec<String> = driftscope_core::playback::outputs().into_iter().map(|output| output.name).collect();
-    let codecs: Vec<(CodecKind, Option<PathBuf>)> = CodecKind::ALL.into_iter().map(|codec| (codec, weights::found(codec))).collect();
+    let codecs: Vec<CodecWeights> = CodecKind::ALL.into_iter().map(CodecWeights::look).collect();
     let display = display();
     let distribution = distribution(&std::fs::read_to_string("/etc/os-release").unwrap_or_default());
     let paths = rollout_paths(args, session, !adapters.is_empty())?;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     let _ = writeln!(text, "device     {device}");
     list(&mut text, "adapters", &adapters);
     list(&mut text, "audio out", &outputs);
-    list(&mut text, "codecs", &codecs.iter().map(|(codec, path)| codec_line(*codec, path.as_deref())).collect::<Vec<_>>());
+    list(&mut text, "codecs", &codecs.iter().map(CodecWeights::line).collect::<Vec<_>>());
     let paced: Vec<String> = paths.iter().flat_map(RolloutPaths::lines).collect();
     list(&mut text, "rollouts", &paced);
     let _ = writeln!(text, "display    {}", display.as_deref().unwrap_or("none"));
@@ -64,17 +64,36 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     }
     let json = json!({
         "environment": environment, "adapters": adapters, "audio_outputs": outputs, "display": display,
-        "codec_weights": codecs.iter().map(|(codec, path)| json!({ "codec": codec, "path": path })).collect::<Vec<_>>(),
-        "rollout_paths": paths, "runs": session.registry.folder(), "missing": missing,
+        "codec_weights": codecs, "rollout_paths": paths, "runs": session.registry.folder(), "missing": missing,
     });
     Ok(Report { text, json, ..Report::default() })
 }
 
-fn codec_line(codec: CodecKind, weights: Option<&Path>) -> String {
-    match (codec, weights) {
-        (CodecKind::Demo, _) => format!("{codec}: embedded"),
-        (_, Some(path)) => format!("{codec}: {}", path.display()),
-        (_, None) => format!("{codec}: no weights found; `driftscope fetch {codec}`, or --weights FILE"),
+/// What the cache holds in the place of a codec's weights.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+struct CodecWeights {
+    codec: CodecKind,
+    path: Option<PathBuf>,
+    /// Why that file cannot be weights.
+    flaw: Option<String>,
+}
+
+impl CodecWeights {
+    fn look(codec: CodecKind) -> Self {
+        let path = weights::found(codec);
+        Self { codec, flaw: path.as_deref().and_then(weights::flaw), path }
+    }
+
+    fn line(&self) -> String {
+        let codec = self.codec;
+        match (codec, &self.path, &self.flaw) {
+            (CodecKind::Demo, ..) => format!("{codec}: embedded"),
+            (_, Some(path), Some(flaw)) => {
+                format!("{codec}: no weights: {} {flaw}; delete it, then `driftscope fetch {codec}`, or --weights FILE", path.display())
+            }
+            (_, Some(path), None) => format!("{codec}: {}", path.display()),
+            (_, None, _) => format!("{codec}: no weights found; `driftscope fetch {codec}`, or --weights FILE"),
+        }
     }
 }
 
