@@ -6,8 +6,11 @@ mod lags;
 mod rows;
 mod score;
 
-use driftscope_numerics::linear::{Mat, solve_positive_definite};
+use std::sync::Arc;
 
+use driftscope_numerics::linear::{Accum, Mat, MatRef, multiply, solve_positive_definite};
+
+use rows::Spans;
 pub use score::RidgeScore;
 pub(super) use score::Scorer;
 
@@ -18,16 +21,40 @@ use super::frames::Reader;
 pub(super) struct HorizonRidge {
     pub(super) horizon: usize,
     window: usize,
-    weights: Mat<f64>, // [window × dim, 2 × dim]
-    bias: Vec<f64>,    // [2 × dim]
+    map: Map,
+    bias: Vec<f64>, // [2 × dim]
+}
+
+/// What a window is multiplied with.
+enum Map {
+    /// The weights, `[window × dim, 2 × dim]`.
+    Weights(Mat<f64>),
+    /// The windows of the training rows, and then the share that each has in the outputs, `[windows, 2 × dim]`. Of few rows this is less
+    /// work than forming the weights would be, and a part of their memory.
+    Rows(Arc<Spans>, Mat<f64>),
 }
 
 impl HorizonRidge {
-    /// From weights of centered rows, and the means that were taken off windows and targets.
-    fn new(horizon: usize, window: usize, weights: Mat<f64>, window_mean: &[f64], target_mean: &[f64]) -> Self {
-        let at_mean = |j: usize| window_mean.iter().enumerate().map(|(i, mean)| mean * weights[(i, j)]).sum::<f64>();
-        let bias = target_mean.iter().enumerate().map(|(j, mean)| mean - at_mean(j)).collect();
-        Self { horizon, window, weights, bias }
+    /// From the map of centered rows, and the means that were taken off windows and targets.
+    fn new(horizon: usize, window: usize, map: Map, window_mean: &[f64], target_mean: &[f64]) -> Self {
+        let mut ridge = Self { horizon, window, map, bias: vec![0.0; target_mean.len()] };
+        let at_mean = ridge.predict(MatRef::from_row_major_slice(window_mean, 1, window_mean.len()));
+        ridge.bias = target_mean.iter().enumerate().map(|(j, mean)| mean - at_mean[(0, j)]).collect();
+        ridge
+    }
+
+    /// Outputs `[n, 2 × dim]` for `windows [n, window × dim]`.
+    fn predict(&self, windows: MatRef<'_, f64>) -> Mat<f64> {
+        let mut outputs = Mat::from_fn(windows.nrows(), self.bias.len(), |_, j| self.bias[j]);
+        match &self.map {
+            Map::Weights(weights) => multiply(outputs.as_mut(), Accum::Add, windows, weights.as_ref(), 1.0),
+            Map::Rows(spans, shares) => {
+                let mut products = Mat::zeros(windows.nrows(), shares.nrows());
+                multiply(products.as_mut(), Accum::Replace, windows, spans.windows().transpose(), 1.0);
+                multiply(outputs.as_mut(), Accum::Add, products.as_ref(), shares.as_ref(), 1.0);
+            }
+        }
+        outputs
     }
 }
 
@@ -44,7 +71,7 @@ pub(super) fn fit_horizons(
     let shortest = horizons.first().copied().unwrap_or(0);
     let lengths = indices.iter().map(|&index| reader.source.outline(index).n_frames);
     let n_frames: usize = lengths.filter(|&n| n_rows(n, window, shortest) > 0).sum();
-    // From there on forming the weights costs what the smaller system saves. Without a penalty a system of few rows has no one solution.
+    // From there on multiplying with all rows costs what the smaller system saves. Without a penalty a system of few rows has no one solution.
     let are_few = 2 * n_frames <= window * reader.source.dim() && lambda > 0.0;
     let fit = if are_few { rows::fit } else { lags::fit };
     fit(reader, stage, indices, window, horizons, lambda)
@@ -135,7 +162,9 @@ mod tests {
                 let ridges = fit(reader, "ridge", indices, window, &horizons, 2.5).unwrap();
                 for (ridge, horizon) in ridges.iter().zip(horizons) {
                     let expected = from_rows(&corpus, indices, &normalizer, window, horizon, 2.5);
-                    let found = |i: usize, j: usize| if i < window * 2 { ridge.weights[(i, j)] } else { ridge.bias[j] };
+                    // Of single inputs, and in the last row of none.
+                    let outputs = ridge.predict(Mat::from_fn(window * 2 + 1, window * 2, |i, j| f64::from(u8::from(i == j))).as_ref());
+                    let found = |i: usize, j: usize| if i < window * 2 { outputs[(i, j)] - ridge.bias[j] } else { outputs[(i, j)] };
                     for (i, j) in (0..=window * 2).flat_map(|i| (0..4).map(move |j| (i, j))) {
                         let (found, expected) = (found(i, j), expected[(i, j)]);
                         let place = format!("{system} of {indices:?}, W {window}, h {horizon}, weight [{i}, {j}]");

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use driftscope_numerics::linear::{Accum, Mat, MatRef, multiply};
 
-use super::{HorizonRidge, add_rows, n_rows, solve_or_nan};
+use super::{HorizonRidge, Map, add_rows, n_rows, solve_or_nan};
 use crate::diagnose::DiagnoseError;
 use crate::diagnose::frames::{Frames, Reader};
 
@@ -188,7 +188,7 @@ impl Edges {
         for j in 0..2 * dim {
             (0..p).for_each(|i| right[(i, j)] -= n * means[i] * target_mean[j]);
         }
-        HorizonRidge::new(horizon, window, solve_or_nan(&gram, &right), &means[..p], &target_mean)
+        HorizonRidge::new(horizon, window, Map::Weights(solve_or_nan(&gram, &right)), &means[..p], &target_mean)
     }
 
     /// Hands `each` the blocks `C[i, i + lag]` of the window's frames i.

@@ -4,9 +4,11 @@
 //! fewer of them; so their products are taken once, centered anew for each horizon. Frames of all utterances lie one after the other,
 //! and a window is taken at each, also where it runs into the next utterance: such windows belong to no row and get no share.
 
-use driftscope_numerics::linear::{Accum, Mat, MatRef, add_gram_lower, multiply};
+use std::sync::Arc;
 
-use super::{HorizonRidge, add_rows, n_rows, solve_or_nan};
+use driftscope_numerics::linear::{Mat, MatRef, add_gram_lower};
+
+use super::{HorizonRidge, Map, add_rows, n_rows, solve_or_nan};
 use crate::diagnose::DiagnoseError;
 use crate::diagnose::frames::Reader;
 
@@ -28,6 +30,7 @@ pub(super) fn fit(
         }
         Ok(())
     })?;
+    let spans = Arc::new(spans);
     let products = spans.products();
     let mut ridges = Vec::with_capacity(horizons.len());
     for &horizon in horizons {
@@ -39,7 +42,7 @@ pub(super) fn fit(
 }
 
 /// Frames of all utterances, and a window that begins at each.
-struct Spans {
+pub(super) struct Spans {
     dim: usize,
     window: usize,
     frames: Vec<f64>, // [frames, dim]
@@ -49,7 +52,7 @@ struct Spans {
 
 impl Spans {
     /// The windows `[n, window × dim]`: those at the end, which are not whole, are left out.
-    fn windows(&self) -> MatRef<'_, f64> {
+    pub(super) fn windows(&self) -> MatRef<'_, f64> {
         let n = (self.n_after.len() + 1).saturating_sub(self.window);
         MatRef::from_row_major_slice_with_stride(&self.frames, n, self.window * self.dim, self.dim)
     }
@@ -67,7 +70,7 @@ impl Spans {
     }
 
     /// Ridge of [Δ, state].
-    fn ridge(&self, products: &Mat<f64>, horizon: usize, lambda: f64) -> HorizonRidge {
+    fn ridge(self: &Arc<Self>, products: &Mat<f64>, horizon: usize, lambda: f64) -> HorizonRidge {
         let (dim, windows) = (self.dim, self.windows());
         let starts: Vec<usize> = (0..windows.nrows()).filter(|&s| self.n_after[s] + 1 >= self.window + horizon).collect();
         let n = starts.len().max(1) as f64;
@@ -94,9 +97,7 @@ impl Spans {
         for j in 0..2 * dim {
             starts.iter().enumerate().for_each(|(row, &start)| shares[(start, j)] = solution[(row, j)]);
         }
-        let mut weights = Mat::zeros(windows.ncols(), 2 * dim);
-        multiply(weights.as_mut(), Accum::Replace, windows.transpose(), shares.as_ref(), 1.0);
-        HorizonRidge::new(horizon, self.window, weights, &window_mean, &target_mean)
+        HorizonRidge::new(horizon, self.window, Map::Rows(Arc::clone(self), shares), &window_mean, &target_mean)
     }
 }
 

@@ -1,6 +1,6 @@
 //! How well ridges do.
 
-use driftscope_numerics::linear::{Accum, Mat, MatRef, multiply};
+use driftscope_numerics::linear::MatRef;
 
 use super::HorizonRidge;
 use crate::diagnose::frames::Frames;
@@ -63,8 +63,7 @@ impl<'a> Scorer<'a> {
         let (dim, ones) = (self.scale.len(), vec![1.0; self.scale.len()]);
         let n = self.targets.len() / (2 * dim);
         let windows = MatRef::from_row_major_slice(&self.windows, n, self.ridge.window * dim);
-        let mut predicted = Mat::from_fn(n, 2 * dim, |_, j| self.ridge.bias[j]);
-        multiply(predicted.as_mut(), Accum::Add, windows, self.ridge.weights.as_ref(), 1.0);
+        let predicted = self.ridge.predict(windows);
         for (row, frames) in self.targets.chunks_exact(2 * dim).enumerate() {
             let predicted: Vec<f64> = predicted.row(row).iter().copied().collect();
             let (before, now) = frames.split_at(dim);
