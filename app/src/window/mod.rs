@@ -329,6 +329,7 @@ impl App {
             Some(booth) => self.state.room = Some(booth.sync(self.deck.player())),
             None => self.deck.sync(&mut self.state),
         }
+        self.worker.hear_from(self.state.position_sec);
         self.state.remember(ctx.input(|i| i.time));
         self.keeper.keep(&mut self.state);
         ctx.set_theme(self.state.view.theme);

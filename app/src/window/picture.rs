@@ -2,6 +2,8 @@
 //!
 //! Values only, at a fixed time resolution fine enough for any window width; colors are chosen where they are drawn.
 
+use std::ops::Range;
+
 use driftscope_core::audio::AudioClip;
 use driftscope_core::audio::stft::Stft;
 
@@ -53,6 +55,11 @@ pub fn picture(clip: &AudioClip) -> Picture {
     Picture { envelope: envelope(&clip.samples), spectrogram: spectrogram(clip) }
 }
 
+/// What a clip looks like that is silent outside of `parts`, in samples.
+pub fn picture_where(clip: &AudioClip, parts: &[Range<usize>]) -> Picture {
+    Picture { envelope: envelope(&clip.samples), spectrogram: spectrogram_where(clip, parts) }
+}
+
 /// `clip` less `truth`, sample by sample and level by level, as long as both last.
 pub fn difference(clip: &AudioClip, truth: &AudioClip, truth_picture: &Picture, own: &Picture) -> Difference {
     let samples: Vec<f32> = clip.samples.iter().zip(&truth.samples).map(|(a, b)| a - b).collect();
@@ -88,12 +95,22 @@ fn envelope(samples: &[f32]) -> Envelope {
 }
 
 fn spectrogram(clip: &AudioClip) -> Spectrogram {
+    #[expect(clippy::single_range_in_vec_init, reason = "one part, which is the whole")]
+    spectrogram_where(clip, &[0..clip.samples.len()])
+}
+
+fn spectrogram_where(clip: &AudioClip, parts: &[Range<usize>]) -> Spectrogram {
     let stft = Stft::new(WINDOW, HOP, WINDOW);
-    let n_frames = clip.samples.len() / HOP;
+    let (n_frames, n_bins) = (clip.samples.len() / HOP, stft.n_bins());
     let full_scale = WINDOW as f32 / 4.0;
-    let magnitudes = stft.magnitudes(&clip.samples, -((WINDOW / 2) as isize), n_frames);
-    let db = magnitudes.iter().map(|m| (20.0 * (m / full_scale).log10()).max(FLOOR_DB)).collect();
-    Spectrogram { db, n_frames, n_bins: stft.n_bins(), top_hz: f64::from(clip.sample_rate_hz) / 2.0 }
+    let mut db = vec![FLOOR_DB; n_frames * n_bins];
+    for part in parts {
+        let (first, last) = (part.start / HOP, part.end.div_ceil(HOP).min(n_frames));
+        let magnitudes = stft.magnitudes(&clip.samples, (first * HOP) as isize - (WINDOW / 2) as isize, last - first);
+        let levels = magnitudes.iter().map(|m| (20.0 * (m / full_scale).log10()).max(FLOOR_DB));
+        db[first * n_bins..last * n_bins].iter_mut().zip(levels).for_each(|(db, level)| *db = level);
+    }
+    Spectrogram { db, n_frames, n_bins, top_hz: f64::from(clip.sample_rate_hz) / 2.0 }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! not made again. Results are handles to immutable values, each with the generation it belongs to. Only functions of the core
 //! are called: whatever the window shows can be had without it.
 
+mod long;
 mod sounds;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use driftscope_core::audio::AudioClip;
-use driftscope_core::codec::CodecError;
+use driftscope_core::codec::{CodecError, Pieces};
 use driftscope_core::diagnose::{InjectionConfig, InjectionReport, inject};
 use driftscope_core::engine::compute::Gpu;
 use driftscope_core::engine::lane::Lane;
@@ -24,6 +25,7 @@ use driftscope_core::perceive::Scores;
 use driftscope_core::predict::MagnitudeRule;
 use driftscope_core::rollout::{Rollout, RolloutConfig, Schedule, Segment, rollout, splice};
 
+use long::Playhead;
 use sounds::Pair;
 
 use super::curves::{Curve, CurvePlot, Line, Metric, plots, single_curve};
@@ -196,6 +198,8 @@ pub struct Wish {
     pub view: View,
     /// Samples per second that sounds are made ready at.
     pub player_rate_hz: u32,
+    /// Where the cursor is: a long utterance is decoded from there on.
+    pub position_sec: f64,
 }
 
 enum Request {
@@ -209,6 +213,7 @@ pub struct Worker {
     deliveries: Receiver<Delivery>,
     desk: Desk,
     cancel: Cancel,
+    playhead: Playhead,
     /// Stops loading, and whatever the session does.
     closed: Cancel,
 }
@@ -232,18 +237,25 @@ impl Worker {
     pub fn start(ctx: JobCtx, loader: Loader, wake: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
         let (sender, deliveries) = mpsc::channel();
         let desk = Desk { sender, wake: Arc::new(wake) };
-        let mut bench = Bench::new(desk.clone(), Arc::new(sounds::scorer(desk.clone())?));
+        let playhead = Playhead::default();
+        let mut bench = Bench::new(desk.clone(), Arc::new(sounds::scorer(desk.clone())?), playhead.clone());
         let lane = Lane::start("interactive", move |request| bench.serve(request))?;
         let closed = ctx.cancel.clone();
         lane.request(Request::Load(loader, ctx));
-        Ok(Self { lane, deliveries, desk, cancel: Cancel::default(), closed })
+        Ok(Self { lane, deliveries, desk, cancel: Cancel::default(), playhead, closed })
     }
 
     /// Asks for all that `wish` needs; what was asked before and is not yet made is dropped.
     pub fn compute(&mut self, wish: Wish) {
         self.cancel.cancel();
         self.cancel = Cancel::default();
+        self.playhead.set(wish.position_sec);
         self.lane.request(Request::Compute { wish, cancel: self.cancel.clone(), asked: Instant::now() });
+    }
+
+    /// The cursor is there now: what is still to be decoded of a long utterance comes from there on.
+    pub fn hear_from(&self, position_sec: f64) {
+        self.playhead.set(position_sec);
     }
 
     /// What was made since the last call.
@@ -295,15 +307,20 @@ struct Bench {
     fan: Option<Arc<Fan>>,
     compared: BTreeMap<Comparand, Arc<Compared>>,
     sounds: BTreeMap<Source, Arc<Sound>>,
+    /// What there is of a long truth, and of which.
+    pieces: Option<(Basis, Pieces)>,
+    playhead: Playhead,
     /// Works beside this thread.
     scorer: Arc<Lane<Vec<Pair>>>,
 }
 
 impl Bench {
-    fn new(desk: Desk, scorer: Arc<Lane<Vec<Pair>>>) -> Self {
+    fn new(desk: Desk, scorer: Arc<Lane<Vec<Pair>>>, playhead: Playhead) -> Self {
         Self {
             desk,
             scorer,
+            playhead,
+            pieces: None,
             player_rate_hz: 0,
             sessions: Vec::new(),
             grounds: BTreeMap::new(),
@@ -345,10 +362,10 @@ impl Bench {
 
     /// Curves first, then the sound that is listened to, then all else.
     fn compute(&mut self, wish: Wish, cancel: &Cancel, asked: Instant) -> anyhow::Result<()> {
-        let Wish { generation, sessions, view, player_rate_hz } = wish;
+        let Wish { generation, sessions, view, player_rate_hz, .. } = wish;
         let unchanged = self.sessions.len() == sessions.len() && self.sessions.iter().zip(&sessions).all(|(a, b)| Arc::ptr_eq(a, b));
         if !unchanged {
-            *self = Self::new(self.desk.clone(), Arc::clone(&self.scorer));
+            *self = Self::new(self.desk.clone(), Arc::clone(&self.scorer), self.playhead.clone());
             self.sessions = sessions;
         }
         if self.player_rate_hz != player_rate_hz {

@@ -9,6 +9,7 @@ mod encodec;
 mod kind;
 mod mimi;
 mod neural;
+mod pieces;
 mod recording;
 mod stream;
 
@@ -23,6 +24,7 @@ use crate::latents::{CodecTag, Latents};
 pub use demo::DemoCodec;
 pub use kind::{CodecKind, CodecOptions, EncodecFrames, EndPadding, Gelu, Tap};
 pub use neural::{NeuralCodec, StageOutput};
+pub use pieces::Pieces;
 pub use recording::{Recording, RecordingError};
 pub use stream::{DecodeStream, EncodeStream};
 

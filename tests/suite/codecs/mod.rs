@@ -1,7 +1,8 @@
 //! Mimi, EnCodec and CALM's VAE: the same as their references, the same in pieces as in one, and clear about files they cannot use.
 
-mod models;
+pub(crate) mod models;
 mod parity;
+mod pieces;
 
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use safetensors::tensor::TensorView;
 
 /// Tensors by name.
 #[derive(Clone, Default)]
-pub(super) struct Model {
+pub(crate) struct Model {
     pub(super) tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
     config: serde_json::Value,
 }
@@ -20,7 +20,7 @@ const DIM: usize = 8;
 const RATIOS: [usize; 2] = [3, 2];
 
 impl Model {
-    pub(super) fn new(kind: CodecKind) -> Self {
+    pub(crate) fn new(kind: CodecKind) -> Self {
         let mut model = Self::default();
         let seanet = ["encoder", "decoder"];
         match kind {
@@ -210,7 +210,7 @@ impl Model {
     }
 
     /// Writes `model.safetensors` and `config.json`; gives the path of the former.
-    pub(super) fn write(&self, folder: &Path) -> PathBuf {
+    pub(crate) fn write(&self, folder: &Path) -> PathBuf {
         self.write_as(folder, Dtype::F32, |v| v.to_le_bytes().to_vec())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! What is drawn of it is tested in [`panels`].
 
+mod long;
 mod panels;
 
 use std::sync::Arc;
@@ -37,14 +38,18 @@ fn ctx() -> JobCtx {
 
 /// A stable AR(1) with the ridge that fits it: everything but sound.
 fn material(ctx: &JobCtx) -> Material {
-    let corpus = toy_corpus(Toy::StableAr1 { a: 0.9 }, 8, 60, DIM, 3);
+    material_of(ctx, DIM)
+}
+
+fn material_of(ctx: &JobCtx, dim: usize) -> Material {
+    let corpus = toy_corpus(Toy::StableAr1 { a: 0.9 }, 8, 60, dim, 3);
     let train: Vec<usize> = (0..corpus.utterances.len()).filter(|i| corpus.utterances[*i].side == Side::Train).collect();
     let pairs = Pairs::cut(&corpus, &train, WINDOW, 1, Slice::All);
-    let ridge = Ridge::fit(ctx, &pairs.contexts, &pairs.deltas, pairs.len(), DIM, 1.0).unwrap();
+    let ridge = Ridge::fit(ctx, &pairs.contexts, &pairs.deltas, pairs.len(), dim, 1.0).unwrap();
     let predictors = vec![
-        Predictor::linear(ridge, WINDOW, 1, DIM, &ctx.device),
-        Predictor::climatology(vec![0.0; DIM], WINDOW),
-        Predictor::persistence(DIM, WINDOW),
+        Predictor::linear(ridge, WINDOW, 1, dim, &ctx.device),
+        Predictor::climatology(vec![0.0; dim], WINDOW),
+        Predictor::persistence(dim, WINDOW),
     ];
     Material {
         name: "toy".into(),

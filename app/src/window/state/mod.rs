@@ -263,7 +263,13 @@ impl State {
 
     /// What the worker is asked for.
     pub fn wish(&self) -> Wish {
-        Wish { generation: self.generation, sessions: self.sessions.clone(), view: self.view.clone(), player_rate_hz: self.output.rate_hz }
+        Wish {
+            generation: self.generation,
+            sessions: self.sessions.clone(),
+            view: self.view.clone(),
+            player_rate_hz: self.output.rate_hz,
+            position_sec: self.position_sec,
+        }
     }
 
     /// Length of the chosen utterance.

@@ -17,19 +17,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_distr::StandardNormal;
 
+use super::long::is_long;
 use super::{Bench, Delivery, Desk, Rolled, Scored, Sound};
 use crate::window::picture::{difference, picture};
 use crate::window::session::Session;
 use crate::window::source::Source;
 use crate::window::trace;
 use crate::window::view::{Basis, View};
-
-/// From this length on, an utterance is heard before all of it is decoded.
-const LONG_SEC: f64 = 60.0;
-/// What is decoded of it first: longer to hear than ten minutes take to decode.
-const AT_ONCE_SEC: f64 = 30.0;
-/// Where that begins, before the rollout's start.
-const LEAD_SEC: f64 = 2.0;
 
 /// A sound to be measured, what of, and that.
 pub(super) type Pair = (Arc<Sound>, Source, Arc<AudioClip>);
@@ -73,7 +67,8 @@ impl Bench {
         let around = self.sounds.get(&Source::Truth).map(|truth| &truth.clip);
         let on_from = |rollout: &Rollout| in_place(codec, &splice(truth, rollout, 0), rollout.segments[0].t0, around, cancel);
         let clip = match source {
-            Source::Truth => self.decode_truth(codec, truth, rolled.choice.t0, &basis, cancel, asked)?,
+            Source::Truth if is_long(codec, truth.n_frames()) => self.decode_long(codec, truth, &basis, cancel, asked)?,
+            Source::Truth => codec.decode_unless(truth, cancel)?,
             Source::Original => match session.clips.get(utterance) {
                 Some(clip) => clip.clone(),
                 None => return Ok(()),
@@ -116,35 +111,6 @@ impl Bench {
         let for_player = playback::at_rate(&clip, self.player_rate_hz)?;
         let (loudness_lufs, peak) = (audio::loudness_lufs(&clip), audio::peak(&for_player));
         Ok(Arc::new(Sound { source, basis, clip, for_player, loudness_lufs, peak, picture, difference }))
-    }
-
-    /// The whole utterance. Of a long one the stretch from just before `t0` on is handed in as soon as it is there, the rest silent: it can
-    /// be heard while the rest is made. It begins as far back as its sound depends on, so that it is the sound of the whole.
-    fn decode_truth(
-        &self,
-        codec: &Codec,
-        truth: &Latents,
-        t0: usize,
-        basis: &Basis,
-        cancel: &Cancel,
-        asked: Instant,
-    ) -> anyhow::Result<AudioClip> {
-        let (sample_rate_hz, hop) = (codec.sample_rate_hz(), codec.hop_samples());
-        let frames = |seconds: f64| (seconds * codec.frame_rate_hz()) as usize;
-        let [_, reach] = codec.reach();
-        // Where sound depends on all that was before, there is no beginning later than the first frame.
-        let first = if reach == usize::MAX { 0 } else { t0.saturating_sub(frames(LEAD_SEC)) };
-        let (from, to) = (first.saturating_sub(reach), (first + frames(AT_ONCE_SEC)).min(truth.n_frames()));
-        if matches!(codec, Codec::Neural(_)) && truth.n_frames() > frames(LONG_SEC) {
-            let values = truth.values[from * truth.dim..to * truth.dim].to_vec();
-            let heard = codec.decode_unless(&Latents { values, ..*truth }, cancel)?.samples;
-            let mut samples = vec![0.0; truth.n_frames() * hop];
-            samples[first * hop..to * hop].copy_from_slice(&heard[(first - from) * hop..]);
-            let clip = AudioClip { samples, sample_rate_hz };
-            self.desk.deliver(Delivery::Sound(self.made(Source::Truth, basis.clone(), clip)?));
-            trace("Ground truth around the start", asked);
-        }
-        Ok(codec.decode_unless(truth, cancel)?)
     }
 
     /// Has the round trip measured, and what is listened to.
