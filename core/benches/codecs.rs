@@ -2,10 +2,10 @@
 //! in steps of 80 ms.
 //!
 //! `DRIFTSCOPE_PYTHON=/path/to/python cargo bench --profile dev --bench codecs` names a Python that has transformers and pocket-tts (and
-//! moshi, for Mimi in steps); it also makes the weights, so without it there is nothing to measure, and that is said.
-//! `DRIFTSCOPE_CANDLE` names the program that `tests/candle` builds. Latents and sound are compared too: a fast wrong answer is not a
-//! result. `DRIFTSCOPE_CODECS` names a folder in which weights are kept from one run to the next, `DRIFTSCOPE_SECONDS` the length of
-//! the sound.
+//! moshi, for Mimi in steps); it also makes the weights. `DRIFTSCOPE_CODECS` names a folder in which they are kept from one run to the
+//! next; where they are, Driftscope alone is measured without Python. `DRIFTSCOPE_CANDLE` names the program that `tests/candle` builds.
+//! Latents and sound are compared too: a fast wrong answer is not a result. `DRIFTSCOPE_SECONDS` is the length of the sound. Names of
+//! codecs as arguments (`-- calm`) leave out the others.
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
 use std::error::Error;
@@ -27,15 +27,19 @@ const STEP_SAMPLES: usize = 1_920;
 const REPEATS: usize = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let Some(python) = std::env::var_os("DRIFTSCOPE_PYTHON") else {
-        println!("not measured: set DRIFTSCOPE_PYTHON to a Python that has torch, transformers and pocket-tts");
-        return Ok(());
-    };
-    let python = Path::new(&python);
+    let python = std::env::var_os("DRIFTSCOPE_PYTHON").map(PathBuf::from);
     let temporary = tempfile::tempdir()?;
     let folder = std::env::var_os("DRIFTSCOPE_CODECS").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
-    if !folder.join("calm/config.json").exists() {
-        reference(python, &["make", &folder.display().to_string()])?;
+    let are_there = folder.join("calm/reference.safetensors").exists();
+    match &python {
+        Some(python) if !folder.join("calm/config.json").exists() => {
+            reference(python, &["make", &folder.display().to_string()])?;
+        }
+        None if !are_there => {
+            println!("not measured: set DRIFTSCOPE_PYTHON to a Python that has torch, transformers and pocket-tts");
+            return Ok(());
+        }
+        _ => {}
     }
     let seconds = std::env::var("DRIFTSCOPE_SECONDS").ok().map_or(Ok(10.0), |text| text.parse::<f64>())?;
     let clip = sound(seconds);
@@ -46,7 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{seconds} s of sound at 24 kHz, full-size random weights, best of {REPEATS}; ratio: how many times as fast Driftscope is");
     println!("matrix products on this machine: {:.0} GFLOP/s in f32", peak() / 1e9);
     let threads = std::thread::available_parallelism()?.to_string();
-    let theirs: serde_json::Value = serde_json::from_str(&reference(python, &["time", &folder.display().to_string(), &threads])?)?;
+    let theirs: serde_json::Value = match &python {
+        Some(python) => serde_json::from_str(&reference(python, &["time", &folder.display().to_string(), &threads])?)?,
+        None => serde_json::Value::Null,
+    };
     let candle = match std::env::var_os("DRIFTSCOPE_CANDLE") {
         Some(program) => serde_json::from_slice(&output(Command::new(program).arg(&folder))?)?,
         None => serde_json::Value::Null,
@@ -56,6 +63,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         (CodecKind::Encodec, vec![("transformers", &theirs["encodec"])]),
         (CodecKind::Calm, vec![("pocket-tts", &theirs["calm"])]),
     ] {
+        let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+        if !asked.is_empty() && !asked.iter().any(|name| name == kind.name()) {
+            continue;
+        }
         let place = folder.join(kind.name());
         let codec = Codec::open(kind, &place.join("model.safetensors"), &CodecOptions::default())?;
         let ours = measure(&codec, &clip, &place.join("reference.safetensors"))?;

@@ -7,7 +7,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::gelu::{exp, gelu};
+use crate::gelu::{exp, exp_below, gelu};
 
 /// Values a thread is worth waking for.
 const SHARE: usize = 1 << 15;
@@ -101,7 +101,7 @@ impl WithSimd for Softmax<'_> {
             lanes.iter_mut().zip(chunk).for_each(|(lane, &v)| *lane = if v > *lane { v } else { *lane });
         }
         let max = lanes.iter().fold(rest, |a, &b| a.max(b));
-        scores.iter_mut().for_each(|v| *v = exp(*v - max));
+        scores.iter_mut().for_each(|v| *v = exp_below(*v - max));
         let scale = 1.0 / sum(scores, |v| v);
         scores.iter_mut().for_each(|v| *v *= scale);
     }
@@ -187,13 +187,14 @@ impl WithSimd for LstmCell<'_> {
 }
 
 #[inline(always)]
-fn identity(x: f32) -> f32 {
+pub(crate) fn identity(x: f32) -> f32 {
     x
 }
 
 #[inline(always)]
-fn elu(x: f32) -> f32 {
-    let below = exp(x) - 1.0;
+pub(crate) fn elu(x: f32) -> f32 {
+    // Not a number is not greater, and goes through.
+    let below = exp_below(if x > 0.0 { 0.0 } else { x }) - 1.0;
     if x > 0.0 { x } else { below }
 }
 
@@ -208,7 +209,7 @@ fn tanh(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn gelu_tanh(x: f32) -> f32 {
+pub(crate) fn gelu_tanh(x: f32) -> f32 {
     0.5 * x * (1.0 + tanh(0.797_884_6 * (x + 0.044_715 * x * x * x)))
 }
 

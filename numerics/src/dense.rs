@@ -1,40 +1,55 @@
 //! Layers of a network on the CPU: weights packed once, products that read them once.
 //!
-//! A general matrix product packs its operands anew in every call and divides its work for large squares. A predictor's weights
-//! stay the same for thousands of calls, of which some have one row and are bound by memory, others hundreds and are bound by
-//! arithmetic. Packed in the order in which they are gone through, they are one contiguous stream for either: panels of a few
-//! vectors' columns in groups, a group's panels side by side over some hundred inputs, then over the next.
+//! A general matrix product packs its operands anew in every call and divides its work for large squares. The weights of a
+//! predictor or a codec stay the same for thousands of calls, of which some have one row and are bound by memory, others hundreds
+//! and are bound by arithmetic. Packed in the order in which they are gone through, they are one contiguous stream for either:
+//! panels of a few vectors' columns in groups, a group's panels side by side over some hundred inputs, then over the next.
 //! Each group is one thread's at a time, and a row's sums are taken in the same order whatever other rows are there: the same
 //! inputs give the same bytes in any batch and on any number of threads.
+//! Rows may overlap, so a convolution in time is such a product too, and its input is never unfolded.
 #![expect(clippy::inline_always, reason = "vector instructions reach only what is inlined")]
 
+use std::ops::Range;
+
 use faer::reborrow::ReborrowMut;
-use faer::{Mat, MatMut};
+use faer::{Accum, MatMut};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use crate::activation::{Activation, elu, gelu_tanh, identity};
 use crate::gelu::gelu;
+use crate::pages::Pages;
+use crate::panel::{ACROSS, Tile, half_ahead, lanes, products, tiles};
 
-/// Vectors across a panel.
-const ACROSS: usize = 2;
-/// Rows that are multiplied together: both their sums stay in registers, and a panel's values are used as often as they are read.
-const DOWN: usize = 6;
 /// Inputs that are gone through before the next rows: a group of panels of this depth stays in the second-level cache.
 const DEPTH: usize = 512;
-/// Inputs that are summed before their sum is added to the others': with it rounding grows a third as fast as in one long sum.
-const SPAN: usize = 64;
 /// Panels that one task goes through side by side, so that rows are read from the first-level cache.
-const GROUP: usize = 4;
+const GROUP: usize = 2;
 /// Products below this are not worth a second thread.
 const PARALLEL_FROM: usize = 1 << 16;
+/// Tasks for each thread, where there are rows enough: unequal ones even out.
+const TASKS: usize = 4;
+/// Rows below which a task does not pay for reading its weights again.
+const TASK_ROWS: usize = 16;
+/// Columns below which every output is a sum along its row, since most of a vector across them would be empty.
+const NARROW: usize = 4;
 
-/// What is done with a product.
+/// Who does a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Identity,
-    /// Exact GELU.
-    Gelu,
+pub enum Workers {
+    /// The calling thread.
+    Here,
+    /// All threads of rayon's pool, where there is enough to do.
+    Pool,
+}
+
+/// Rows `values[t·step .. t·step + n_in]`, which overlap where `step` is less than a layer's inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows<'a> {
+    /// What the rows are taken from.
+    pub values: &'a [f32],
+    /// From the beginning of one to that of the next.
+    pub step: usize,
 }
 
 /// `activation(rows · weights + bias)`.
@@ -45,9 +60,9 @@ pub struct Dense {
     activation: Activation,
     /// Columns of a panel.
     width: usize,
-    /// A group in each column, which begins with a cache line: `[blocks of inputs][panels][inputs of the block][width]`; zeros beyond
-    /// the last column of the weights.
-    groups: Mat<f32>,
+    /// `[groups][blocks of inputs][panels][inputs of the block][width]`, zeros beyond the last column of the weights; of a narrow layer,
+    /// `[n_out][n_in]`.
+    packed: Pages,
     /// `[groups × panels × width]`, zeros beyond the last column.
     bias: Vec<f32>,
 }
@@ -56,32 +71,63 @@ impl Dense {
     /// From `weights [n_in, n_out]`, row-major, and `bias [n_out]`.
     pub fn new(weights: &[f32], bias: &[f32], activation: Activation) -> Self {
         let n_out = bias.len();
-        let n_in = weights.len() / n_out.max(1);
-        let width = ACROSS * Arch::new().dispatch(Lanes);
+        Self::pack([weights.len() / n_out.max(1), n_out], bias, activation, |i, o| weights[i * n_out + o])
+    }
+
+    /// From the weights of each output, `[n_out, n_in]` row-major, and `bias [n_out]`, or none.
+    pub fn from_rows(weights: &[f32], n_in: usize, bias: &[f32], activation: Activation) -> Self {
+        Self::pack([n_in, weights.len() / n_in.max(1)], bias, activation, |i, o| weights[o * n_in + i])
+    }
+
+    /// From the weight of each input for each output, however it is stored; `bias` `[n_out]`, or empty for none.
+    pub fn pack([n_in, n_out]: [usize; 2], bias: &[f32], activation: Activation, weight: impl Fn(usize, usize) -> f32) -> Self {
+        let mut padded = bias.to_vec();
+        if n_out < NARROW {
+            padded.resize(n_out, 0.0);
+            let fill = |packed: &mut [f32]| (0..n_in * n_out).for_each(|at| packed[at] = weight(at % n_in, at / n_in));
+            return Self { n_in, n_out, activation, width: 0, packed: Pages::new(n_in * n_out, fill), bias: padded };
+        }
+        let lanes = lanes();
+        let width = if n_out <= lanes { lanes } else { ACROSS * lanes };
         let columns = GROUP * width;
         let n_groups = n_out.div_ceil(columns);
-        let mut groups = Mat::zeros(n_in * columns, n_groups);
-        for group in 0..n_groups {
-            let blocks = groups.col_as_slice_mut(group).chunks_mut(DEPTH * columns).zip(weights.chunks(DEPTH * n_out));
-            for (block, rows) in blocks {
-                let depth = block.len() / columns;
-                for (panel, packed) in block.chunks_exact_mut(depth * width).enumerate() {
-                    let start = n_out.min(group * columns + panel * width);
-                    let end = n_out.min(start + width);
-                    for (row, packed) in rows.chunks_exact(n_out).zip(packed.chunks_exact_mut(width)) {
-                        packed[..end - start].copy_from_slice(&row[start..end]);
-                    }
+        // Of the panel's block that begins with an input and a column.
+        let fill = |packed: &mut [f32], first: usize, start: usize| {
+            for (i, packed) in packed.chunks_exact_mut(width).enumerate() {
+                packed.iter_mut().zip(start..n_out).for_each(|(packed, o)| *packed = weight(first + i, o));
+            }
+        };
+        let packed = Pages::new(n_groups * n_in * columns, |packed| {
+            for (group, packed) in packed.chunks_mut((n_in * columns).max(1)).enumerate() {
+                for (block, first) in packed.chunks_mut(DEPTH * columns).zip((0..n_in).step_by(DEPTH)) {
+                    let panels = block.chunks_exact_mut(block.len() / GROUP);
+                    panels.zip((group * columns..).step_by(width)).for_each(|(packed, start)| fill(packed, first, start));
                 }
             }
-        }
-        let mut padded = bias.to_vec();
+        });
         padded.resize(n_groups * columns, 0.0);
-        Self { n_in, n_out, activation, width, groups, bias: padded }
+        Self { n_in, n_out, activation, width, packed, bias: padded }
+    }
+
+    /// Columns of a group.
+    fn columns(&self) -> usize {
+        if self.width == 0 { self.n_out } else { GROUP * self.width }
+    }
+
+    /// Weights of a group, packed; of the first behind the last.
+    fn group(&self, group: usize) -> &[f32] {
+        let n = self.n_in * self.columns();
+        &self.packed[group % self.n_out.div_ceil(self.columns()) * n..][..n]
     }
 
     /// Inputs of a row.
     pub fn n_in(&self) -> usize {
         self.n_in
+    }
+
+    /// Weights that a product reads.
+    pub fn n_weights(&self) -> usize {
+        self.n_in * self.n_out
     }
 
     /// Outputs of a row.
@@ -95,41 +141,50 @@ impl Dense {
     /// If the lengths of `rows` and `out` are not those of the same number of rows.
     pub fn forward(&self, rows: &[f32], out: &mut [f32]) {
         let n = out.len() / self.n_out.max(1);
-        assert!(rows.len() == n * self.n_in && out.len() == n * self.n_out, "rows and out are of different lengths");
+        assert!(rows.len() == n * self.n_in, "rows and out are of different lengths");
+        self.run(out, Accum::Replace, Windows { values: rows, step: self.n_in }, Workers::Pool);
+    }
+
+    /// `out = activation(windows · weights + bias)`, or `activation(out + windows · weights + bias)`; `out` is `[n, n_out]`, row-major.
+    ///
+    /// # Panics
+    /// If `out` is no whole rows, or there are fewer windows than rows.
+    pub fn run(&self, out: &mut [f32], accumulate: Accum, windows: Windows<'_>, workers: Workers) {
         if out.is_empty() {
             return;
         }
-        let columns = GROUP * self.width;
-        let mut out = MatMut::from_row_major_slice_mut(out, n, self.n_out);
-        let task = |(group, out): (usize, MatMut<'_, f32>)| {
-            Arch::new().dispatch(Task { layer: self, rows, group, out });
+        let Self { n_in, n_out, .. } = *self;
+        let (n, Windows { values, step }) = (out.len() / n_out, windows);
+        assert!(out.len() == n * n_out, "out is no whole rows of {n_out}");
+        assert!((n - 1) * step + n_in <= values.len(), "{n} windows of {n_in} every {step} do not fit {} values", values.len());
+        let columns = self.columns();
+        let work = |rows: &[f32], group: usize, out: MatMut<'_, f32>| {
+            let windows = Windows { values: rows, step };
+            Arch::new().dispatch(Task { layer: self, windows, accumulate, group, out });
         };
-        if n * self.n_in * self.n_out < PARALLEL_FROM {
-            for (group, start) in (0..self.n_out).step_by(columns).enumerate() {
-                task((group, out.rb_mut().subcols_mut(start, columns.min(self.n_out - start))));
+        let mut whole = MatMut::from_row_major_slice_mut(out, n, n_out);
+        if workers == Workers::Here || n * n_in * n_out < PARALLEL_FROM {
+            for (group, start) in (0..n_out).step_by(columns).enumerate() {
+                work(values, group, whole.rb_mut().subcols_mut(start, columns.min(n_out - start)));
             }
-        } else {
-            out.par_col_chunks_mut(columns).enumerate().for_each(task);
+            return;
         }
+        let blocks = (TASKS * rayon::current_num_threads()).div_ceil(n_out.div_ceil(columns));
+        let height = n.div_ceil(blocks).max(TASK_ROWS).next_multiple_of(TASK_ROWS);
+        whole.par_row_chunks_mut(height).enumerate().for_each(|(block, out)| {
+            let rows = &values[block * height * step..];
+            out.par_col_chunks_mut(columns).enumerate().for_each(|(group, out)| work(rows, group, out));
+        });
     }
 }
 
-struct Lanes;
-
-impl WithSimd for Lanes {
-    type Output = usize;
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> usize {
-        S::F32_LANES
-    }
-}
-
-/// All rows through one group of panels.
+/// Rows through one group of panels.
 struct Task<'a> {
     layer: &'a Dense,
-    rows: &'a [f32],
+    windows: Windows<'a>,
+    accumulate: Accum,
     group: usize,
-    /// Its columns of the output.
+    /// Its rows and columns of the output.
     out: MatMut<'a, f32>,
 }
 
@@ -138,90 +193,106 @@ impl WithSimd for Task<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let n = self.out.nrows();
-        let n_tiles = n.div_ceil(DOWN);
-        for start in (0..self.layer.n_in.max(1)).step_by(DEPTH) {
-            // Tiles of about the same height.
-            for tile in 0..n_tiles {
-                let (from, to) = (tile * n / n_tiles, (tile + 1) * n / n_tiles);
-                match to - from {
-                    1 => self.tile::<S, 1>(simd, start, from),
-                    2 => self.tile::<S, 2>(simd, start, from),
-                    3 => self.tile::<S, 3>(simd, start, from),
-                    4 => self.tile::<S, 4>(simd, start, from),
-                    5 => self.tile::<S, 5>(simd, start, from),
-                    _ => self.tile::<S, DOWN>(simd, start, from),
-                }
-            }
+        match self.layer.width / S::F32_LANES {
+            0 => self.narrow(),
+            1 => self.panels::<S, 1>(simd),
+            _ => self.panels::<S, ACROSS>(simd),
         }
     }
 }
 
 impl Task<'_> {
-    /// `R` rows from row `from` through inputs from `start` of every panel of the group.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize>(&mut self, simd: S, start: usize, from: usize) {
-        let (n_in, width) = (self.layer.n_in, self.layer.width);
-        let depth = DEPTH.min(n_in - start);
-        let is_last = start + depth == n_in;
-        let rows: [&[f32]; R] = std::array::from_fn(|r| &self.rows[(from + r) * n_in + start..][..depth]);
-        let block = &self.layer.groups.col_as_slice(self.group)[start * GROUP * width..];
-        for panel in 0..self.out.ncols().div_ceil(width) {
-            let column = panel * width;
-            let n_columns = width.min(self.out.ncols() - column);
-            let packed = &block[panel * depth * width..][..depth * width];
-            let sums = products::<S, R>(simd, rows, packed);
-            let bias = &self.layer.bias[(self.group * GROUP + panel) * width..][..width];
-            for (r, sums) in sums.iter().enumerate() {
-                let mut out = self.out.rb_mut().row_mut(from + r);
-                let out = out.rb_mut().subcols_mut(column, n_columns);
-                let Some(out) = out.try_as_row_major_mut() else { unreachable!("rows of a row-major matrix are contiguous") };
-                let sums: &[f32] = pulp::bytemuck::cast_slice(sums);
-                finish(out.as_slice_mut(), sums, bias, start > 0, is_last.then_some(self.layer.activation));
+    fn narrow(&mut self) {
+        let (layer, Windows { values, step }) = (self.layer, self.windows);
+        for t in 0..self.out.nrows() {
+            let row = &values[t * step..][..layer.n_in];
+            for o in 0..self.out.ncols() {
+                let sum = dot(row, &layer.packed[o * layer.n_in..][..layer.n_in]);
+                let out = std::slice::from_mut(&mut self.out[(t, o)]);
+                finish(out, &[sum], &layer.bias[o..=o], self.accumulate, Some(layer.activation));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn panels<S: Simd, const A: usize>(&mut self, simd: S) {
+        let (n, n_in, width) = (self.out.nrows(), self.layer.n_in, self.layer.width);
+        for start in (0..n_in.max(1)).step_by(DEPTH) {
+            let inputs = start..n_in.min(start + DEPTH);
+            for panel in 0..self.out.ncols().div_ceil(width) {
+                tiles(simd, n, &mut Block::<A> { task: self, inputs: inputs.clone(), panel });
             }
         }
     }
 }
 
-/// Adds what earlier inputs gave, and after the last the bias and the activation.
-#[inline(always)]
-fn finish(out: &mut [f32], sums: &[f32], bias: &[f32], has_earlier: bool, activation: Option<Activation>) {
-    for ((out, &sum), &bias) in out.iter_mut().zip(sums).zip(bias) {
-        let sum = if has_earlier { *out + sum } else { sum };
-        *out = match activation {
-            None => sum,
-            Some(Activation::Identity) => sum + bias,
-            Some(Activation::Gelu) => gelu(sum + bias),
-        };
+/// A block of a panel, which is `A` vectors wide.
+struct Block<'a, 'b, const A: usize> {
+    task: &'a mut Task<'b>,
+    inputs: Range<usize>,
+    panel: usize,
+}
+
+impl<const A: usize> Tile for Block<'_, '_, A> {
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize>(&mut self, simd: S, from: usize) {
+        let Self { task, inputs, panel } = self;
+        let Task { layer, windows: Windows { values, step }, group, .. } = **task;
+        let width = layer.width;
+        let accumulate = if inputs.start == 0 { task.accumulate } else { Accum::Add };
+        let then = (inputs.end == layer.n_in).then_some(layer.activation);
+        let rows: [&[f32]; R] = std::array::from_fn(|r| &values[(from + r) * step..][inputs.clone()]);
+        let packed = &layer.group(group)[(inputs.start * GROUP + *panel * inputs.len()) * width..];
+        let (packed, beyond) = packed.split_at(inputs.len() * width);
+        let next = if beyond.is_empty() { layer.group(group + 1) } else { beyond };
+        let ahead = half_ahead(next, packed.len(), from);
+        let sums = products::<S, R, A>(simd, rows, packed, ahead);
+        let bias = &layer.bias[(group * GROUP + *panel) * width..][..width];
+        let n_columns = width.min(task.out.ncols() - *panel * width);
+        for (r, sums) in sums.iter().enumerate() {
+            let mut out = task.out.rb_mut().row_mut(from + r);
+            let out = out.rb_mut().subcols_mut(*panel * width, n_columns);
+            let Some(out) = out.try_as_row_major_mut() else { unreachable!("rows of a row-major matrix are contiguous") };
+            finish(out.as_slice_mut(), pulp::bytemuck::cast_slice(sums), bias, accumulate, then);
+        }
     }
 }
 
-/// `rows · packed` for a block of one panel.
+/// Adds what was there, and after the last input the bias and the activation.
 #[inline(always)]
-fn products<S: Simd, const R: usize>(simd: S, rows: [&[f32]; R], packed: &[f32]) -> [[S::f32s; ACROSS]; R] {
-    let (vectors, _) = S::as_simd_f32s(packed);
-    let (vectors, _) = vectors.as_chunks::<ACROSS>();
-    let n = vectors.len();
-    let rows = rows.map(|row| &row[..n]);
-    let zeros = [[simd.splat_f32s(0.0); ACROSS]; R];
-    let mut total = zeros;
-    for start in (0..n).step_by(SPAN) {
-        let mut sums = zeros;
-        for i in start..n.min(start + SPAN) {
-            for r in 0..R {
-                let x = simd.splat_f32s(rows[r][i]);
-                for v in 0..ACROSS {
-                    sums[r][v] = simd.mul_add_e_f32s(x, vectors[i][v], sums[r][v]);
-                }
-            }
-        }
-        for r in 0..R {
-            for v in 0..ACROSS {
-                total[r][v] = simd.add_f32s(total[r][v], sums[r][v]);
-            }
+fn finish(out: &mut [f32], sums: &[f32], bias: &[f32], accumulate: Accum, then: Option<Activation>) {
+    match then {
+        None if accumulate == Accum::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum),
+        None => out.copy_from_slice(&sums[..out.len()]),
+        Some(Activation::Identity) => each(out, sums, bias, accumulate, identity),
+        Some(Activation::Elu) => each(out, sums, bias, accumulate, elu),
+        Some(Activation::Gelu) => each(out, sums, bias, accumulate, gelu),
+        Some(Activation::GeluTanh) => each(out, sums, bias, accumulate, gelu_tanh),
+    }
+}
+
+#[inline(always)]
+fn each(out: &mut [f32], sums: &[f32], bias: &[f32], accumulate: Accum, f: impl Fn(f32) -> f32) {
+    let all = out.iter_mut().zip(sums).zip(bias);
+    match accumulate {
+        Accum::Replace => all.for_each(|((out, sum), bias)| *out = f(sum + bias)),
+        Accum::Add => all.for_each(|((out, sum), bias)| *out = f(*out + sum + bias)),
+    }
+}
+
+/// The sum of products in a fixed order of sixteen partial sums.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 16];
+    let (a_chunks, a_rest) = a.as_chunks::<16>();
+    let (b_chunks, b_rest) = b.as_chunks::<16>();
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
         }
     }
-    total
+    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }
 
 #[cfg(test)]
@@ -239,7 +310,9 @@ mod tests {
 
     #[test]
     fn any_shape_is_the_product_of_its_sums_and_any_batch_the_same_rows() {
-        for (n, n_in, n_out) in [(1, 3, 1), (5, 40, 33), (29, 700, 70), (13, 1030, 130), (300, 64, 8), (2, 0, 4), (0, 4, 4)] {
+        let shapes =
+            [(1, 3, 1), (5, 40, 33), (29, 700, 70), (13, 1030, 130), (300, 64, 8), (2, 0, 4), (0, 4, 4), (70, 37, 3), (90, 96, 16)];
+        for (n, n_in, n_out) in shapes {
             let (rows, weights, bias) = (values(n * n_in, 1), values(n_in * n_out, 2), values(n_out, 3));
             for activation in [Activation::Identity, Activation::Gelu] {
                 let layer = Dense::new(&weights, &bias, activation);
@@ -259,6 +332,34 @@ mod tests {
                     let mut alone = vec![f32::NAN; n_out];
                     layer.forward(&rows[r * n_in..(r + 1) * n_in], &mut alone);
                     assert_eq!(alone, out[r * n_out..(r + 1) * n_out], "{n}×{n_in}×{n_out} row {r}");
+                }
+            }
+        }
+    }
+
+    /// Against sums written out, of overlapping rows, alone and on all threads, added to what was there.
+    #[test]
+    fn windows_are_sums_over_taps() {
+        for (n, channels, kernel, stride, n_out) in
+            [(1, 1, 7, 1, 3), (5, 3, 4, 2, 5), (3000, 4, 3, 1, 8), (70, 64, 8, 4, 600), (2000, 64, 3, 1, 1)]
+        {
+            let x = values(((n - 1) * stride + kernel) * channels, 4);
+            let (weights, bias, before) = (values(kernel * channels * n_out, 5), values(n_out, 6), values(n * n_out, 7));
+            let layer = Dense::new(&weights, &bias, Activation::Elu);
+            let windows = Windows { values: &x, step: stride * channels };
+            let [mut replaced, mut added, mut here] = [vec![f32::NAN; n * n_out], before.clone(), before.clone()];
+            layer.run(&mut replaced, Accum::Replace, windows, Workers::Pool);
+            layer.run(&mut added, Accum::Add, windows, Workers::Pool);
+            layer.run(&mut here, Accum::Add, windows, Workers::Here);
+            assert_eq!(added, here, "{n} {channels} {kernel} {stride}");
+            for at in [0, n_out - 1, n / 2 * n_out, n * n_out - 1] {
+                let (t, o) = (at / n_out, at % n_out);
+                let window = &x[t * stride * channels..][..kernel * channels];
+                let sum: f64 = window.iter().zip(weights[o..].iter().step_by(n_out)).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+                for (got, before) in [(replaced[at], 0.0), (added[at], f64::from(before[at]))] {
+                    let sum = sum + f64::from(bias[o]) + before;
+                    let want = if sum > 0.0 { sum } else { sum.exp_m1() };
+                    assert!((f64::from(got) - want).abs() < 1e-4, "{n} {channels} {kernel} {stride}: [{t}, {o}] is {got}, not {want}");
                 }
             }
         }

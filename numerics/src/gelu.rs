@@ -56,29 +56,46 @@ fn normal_cdf(x: f32) -> f32 {
 /// e^x within 2 units in the last place; 0 below −87.3, where the result would be subnormal, and ∞ above 88.7; NaN gives NaN.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    // Neither comparison holds for NaN, which goes through.
+    let inside = if x > 89.0 { 89.0 } else { x };
+    let inside = if inside < -88.0 { -88.0 } else { inside };
+    let (e, n) = reduced(inside);
+    // 2ⁿ in two factors, since 2¹²⁸ alone is no f32.
+    let half = n >> 1;
+    let rest = n.wrapping_sub(half);
+    let y = e * power(half) * power(rest);
+    if x < -87.3 { 0.0 } else { y }
+}
+
+/// [`exp`] for x up to 88, 1e-38 where that is less; in fewer steps.
+#[inline(always)]
+pub(crate) fn exp_below(x: f32) -> f32 {
+    let (e, n) = reduced(if x < -87.0 { -87.0 } else { x });
+    e * power(n)
+}
+
+/// e^x as `(e, n)`: e·2ⁿ, with e between √½ and √2.
+#[inline(always)]
+fn reduced(x: f32) -> (f32, i32) {
     // Adding 1.5·2²³ rounds to a whole number, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_145_75;
     const LN2_LOW: f32 = 1.428_606_8e-6;
-    // Neither comparison holds for NaN, which goes through.
-    let inside = if x > 89.0 { 89.0 } else { x };
-    let inside = if inside < -88.0 { -88.0 } else { inside };
-    let shifted = inside * std::f32::consts::LOG2_E + ROUND;
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
-    let f = (inside - n * LN2_HIGH) - n * LN2_LOW;
+    let f = (x - n * LN2_HIGH) - n * LN2_LOW;
     // e^f on ±ln 2/2: Taylor's first terms with the last ones adjusted (Cephes expf).
     let mut p = 1.987_569_1e-4;
     for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
         p = p * f + c;
     }
-    let e = p * f * f + f + 1.0;
-    // 2ⁿ in two factors, since 2¹²⁸ alone is no f32.
-    let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-    let half = n >> 1;
-    let rest = n.wrapping_sub(half);
-    let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
-    let y = e * power(half) * power(rest);
-    if x < -87.3 { 0.0 } else { y }
+    (p * f * f + f + 1.0, (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32))
+}
+
+/// 2ⁿ for −126 ≤ n ≤ 127.
+#[inline(always)]
+fn power(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) as u32) << 23)
 }
 
 /// `value ← gelu(value)` for every value.

@@ -5,10 +5,12 @@
 //! optimized again with every change of `driftscope-core`. Nothing of the domain is here.
 
 pub mod activation;
+pub mod attention;
 pub mod dense;
 pub mod elementwise;
 pub mod fourier;
 pub mod gelu;
 pub mod linear;
+mod pages;
+mod panel;
 pub mod simd;
-pub mod windows;

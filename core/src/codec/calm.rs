@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use driftscope_numerics::activation::Activation;
+use driftscope_numerics::dense::Dense;
 use serde_json::Value;
 
 use super::neural::config::{Found, find};
@@ -13,7 +14,7 @@ use super::neural::conv::{Bias, Conv, Padding, Shape, Upsample};
 use super::neural::seanet::SeanetConfig;
 use super::neural::stack::{Layer, Stack};
 use super::neural::transformer::{Transformer, TransformerConfig};
-use super::neural::weights::{Weights, transposed};
+use super::neural::weights::Weights;
 use super::neural::{Parts, Side};
 use super::{CodecError, CodecOptions, Gelu};
 
@@ -166,7 +167,8 @@ pub(super) fn load(path: &Path, options: &CodecOptions) -> Result<Parts, CodecEr
         encoder.add("downsample", Layer::Conv(downsample));
         Side::Present(encoder)
     };
-    let projection = transposed(&weights.take("quantizer.output_proj.weight", &[outer, inner, 1])?, inner);
+    let projection = weights.take("quantizer.output_proj.weight", &[outer, inner, 1])?;
+    let projection = Dense::from_rows(&projection, inner, &[], Activation::Identity);
     let mut decoder = Stack::new(outer);
     decoder.add("upsample", Layer::Upsample(Upsample::load(&mut weights, "upsample.conv", outer, stride)?));
     let layers = Transformer::load(&mut weights, "decoder_transformer", decoder_transformer)?;

@@ -13,7 +13,8 @@ use std::sync::Mutex;
 
 use burn::nn::Linear;
 use burn::tensor::{Tensor, TensorData};
-use driftscope_numerics::dense::{Activation, Dense};
+use driftscope_numerics::activation::Activation;
+use driftscope_numerics::dense::Dense;
 use rayon::prelude::*;
 
 use mixture::MixtureRow;

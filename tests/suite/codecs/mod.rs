@@ -225,7 +225,8 @@ fn an_excerpt_that_begins_far_enough_back_sounds_like_the_whole() {
         let from = n_frames - reach - 10;
         let excerpt = codec.decode(&Latents { values: latents.values[from * dim..].to_vec(), ..latents }).unwrap();
         let off = furthest(&excerpt.samples[reach * hop..], &whole.samples[(from + reach) * hop..]);
-        assert!(off < 1e-5, "{kind}: {reach} frames back, and off by {off:.1e}");
+        // Positions are turned by angles in single precision, and an excerpt has others: no less exact than the reference allows.
+        assert!(off < 2e-5, "{kind}: {reach} frames back, and off by {off:.1e}");
         assert!(furthest(&excerpt.samples[..hop], &whole.samples[from * hop..(from + 1) * hop]) > 1e-3, "{kind}: the past is heard");
     }
 }

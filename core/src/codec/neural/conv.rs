@@ -4,7 +4,8 @@
 //! left is what its line holds at the start, and what a later push needs of an earlier one simply stays in the line.
 
 use driftscope_numerics::activation::Activation;
-use driftscope_numerics::windows::convolve;
+use driftscope_numerics::dense::{Dense, Windows, Workers};
+use driftscope_numerics::linear::Accum;
 
 use super::weights::{Weights, transposed};
 use crate::codec::CodecError;
@@ -41,12 +42,10 @@ pub(in crate::codec) struct Shape {
 /// A causal convolution and the activation behind it.
 #[derive(Debug)]
 pub(in crate::codec) struct Conv {
-    /// `[kernel · input, output]`.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    /// `kernel · input` to `output`.
+    taps: Dense,
     shape: Shape,
     padding: Padding,
-    activation: Activation,
 }
 
 /// What a convolution knows besides its line.
@@ -67,9 +66,9 @@ impl Conv {
     ) -> Result<Self, CodecError> {
         let Shape { input, output, kernel, .. } = shape;
         let raw = kernel_of(weights, name, [output, input, kernel])?;
-        let weight = repacked(&raw, output, input, kernel);
         let bias = bias_of(weights, name, output, bias)?;
-        Ok(Self { weight, bias, shape, padding, activation })
+        let taps = Dense::pack([kernel * input, output], &bias, activation, |i, o| raw[(o * input + i % input) * kernel + i / input]);
+        Ok(Self { taps, shape, padding })
     }
 
     /// The line of a new stream.
@@ -96,12 +95,9 @@ impl Conv {
         self.shape.output
     }
 
-    pub(super) fn weight(&self) -> &[f32] {
-        &self.weight
-    }
-
-    pub(super) fn bias(&self) -> &[f32] {
-        &self.bias
+    /// The product of every window with the taps.
+    pub(super) fn taps(&self) -> &Dense {
+        &self.taps
     }
 
     pub(super) fn push(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
@@ -109,7 +105,7 @@ impl Conv {
         let n = self.outputs(start, line);
         let from = out.len();
         out.resize(from + n * output, 0.0);
-        convolve(&mut out[from..], line, stride * input, &self.weight, output, &self.bias, self.activation);
+        self.taps.run(&mut out[from..], Accum::Replace, Windows { values: line, step: stride * input }, Workers::Pool);
         line.drain(..n * stride * input);
     }
 
@@ -181,11 +177,9 @@ impl Conv {
 /// Each of its frames becomes `stride` output frames that depend on it and on the one before: one product with rows of two frames.
 #[derive(Debug)]
 pub(in crate::codec) struct Transposed {
-    /// `[2 · input, stride · output]`, the older frame first.
-    weight: Vec<f32>,
-    bias: Vec<f32>,
+    /// `2 · input`, the older frame first, to `stride · output`.
+    taps: Dense,
     shape: Shape,
-    activation: Activation,
 }
 
 impl Transposed {
@@ -193,19 +187,12 @@ impl Transposed {
     pub(in crate::codec) fn load(weights: &mut Weights, name: &str, shape: Shape, activation: Activation) -> Result<Self, CodecError> {
         let Shape { input, output, kernel, stride } = shape;
         let raw = kernel_of(weights, name, [input, output, kernel])?;
-        let mut weight = vec![0.0; raw.len()];
-        for (i, taps) in raw.chunks_exact(output * kernel).enumerate() {
-            for (age, of_age) in [i + input, i].into_iter().enumerate() {
-                let row = &mut weight[of_age * stride * output..(of_age + 1) * stride * output];
-                for (o, taps) in taps.chunks_exact(kernel).enumerate() {
-                    for j in 0..stride {
-                        row[j * output + o] = taps[age * stride + j];
-                    }
-                }
-            }
-        }
-        let bias = bias_of(weights, name, output, Bias::Learned)?;
-        Ok(Self { weight, bias, shape, activation })
+        let bias = bias_of(weights, name, output, Bias::Learned)?.repeat(stride);
+        let taps = Dense::pack([2 * input, stride * output], &bias, activation, |i, o| {
+            let age = 1 - i / input;
+            raw[(i % input * output + o % output) * kernel + age * stride + o / output]
+        });
+        Ok(Self { taps, shape })
     }
 
     pub(super) fn start(&self, line: &mut Vec<f32>) {
@@ -221,8 +208,8 @@ impl Transposed {
         self.shape.output
     }
 
-    pub(super) fn weight(&self) -> &[f32] {
-        &self.weight
+    pub(super) fn taps(&self) -> &Dense {
+        &self.taps
     }
 
     pub(super) fn push(&self, line: &mut Vec<f32>, out: &mut Vec<f32>) {
@@ -230,7 +217,7 @@ impl Transposed {
         let n = (line.len() / input).saturating_sub(1);
         let from = out.len();
         out.resize(from + n * stride * output, 0.0);
-        convolve(&mut out[from..], line, input, &self.weight, stride * output, &self.bias, self.activation);
+        self.taps.run(&mut out[from..], Accum::Replace, Windows { values: line, step: input }, Workers::Pool);
         line.drain(..n * input);
     }
 }
@@ -300,22 +287,4 @@ pub(super) fn kernel_of(weights: &mut Weights, name: &str, shape: [usize; 3]) ->
         row.iter_mut().for_each(|v| *v *= scale);
     }
     Ok(values)
-}
-
-/// `[output, input, kernel]` to `[kernel · input, output]`.
-fn repacked(raw: &[f32], output: usize, input: usize, kernel: usize) -> Vec<f32> {
-    /// Output channels whose taps fit into the fastest cache together.
-    const BLOCK: usize = 16;
-    let mut weight = vec![0.0; raw.len()];
-    for first in (0..output).step_by(BLOCK) {
-        for i in 0..input {
-            for j in 0..kernel {
-                let row = &mut weight[(j * input + i) * output..(j * input + i + 1) * output];
-                for o in first..(first + BLOCK).min(output) {
-                    row[o] = raw[(o * input + i) * kernel + j];
-                }
-            }
-        }
-    }
-    weight
 }

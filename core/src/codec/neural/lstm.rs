@@ -1,10 +1,10 @@
 //! A stack of LSTM layers with a connection around it, as frames arrive.
 
 use driftscope_numerics::activation::{Activation, activate, lstm_cell};
+use driftscope_numerics::dense::{Dense, Windows, Workers};
 use driftscope_numerics::linear::Accum;
-use driftscope_numerics::windows::{Workers, multiply_windows};
 
-use super::weights::{Weights, transposed};
+use super::weights::Weights;
 use crate::codec::CodecError;
 
 /// The most frames that one layer works on while the layer behind it works on those before.
@@ -20,12 +20,10 @@ pub(in crate::codec) struct Lstm {
 
 #[derive(Debug)]
 struct Layer {
-    /// `[dim, 4 · dim]`.
-    input: Vec<f32>,
-    /// `[dim, 4 · dim]`.
-    recurrent: Vec<f32>,
-    /// Both biases together.
-    bias: Vec<f32>,
+    /// `dim` to `4 · dim`, with both biases.
+    input: Dense,
+    /// `dim` to `4 · dim`.
+    recurrent: Dense,
 }
 
 /// What one layer of one stream remembers.
@@ -45,12 +43,14 @@ impl Lstm {
         activation: Activation,
     ) -> Result<Self, CodecError> {
         let layer = |i: usize| -> Result<Layer, CodecError> {
-            let input = transposed(&weights.take(&format!("{name}.weight_ih_l{i}"), &[4 * dim, dim])?, dim);
-            let recurrent = transposed(&weights.take(&format!("{name}.weight_hh_l{i}"), &[4 * dim, dim])?, dim);
             let mut bias = weights.take(&format!("{name}.bias_ih_l{i}"), &[4 * dim])?;
             let other = weights.take(&format!("{name}.bias_hh_l{i}"), &[4 * dim])?;
             bias.iter_mut().zip(other).for_each(|(b, other)| *b += other);
-            Ok(Layer { input, recurrent, bias })
+            let mut product = |which: &str, bias: &[f32]| -> Result<Dense, CodecError> {
+                let weight = weights.take(&format!("{name}.weight_{which}_l{i}"), &[4 * dim, dim])?;
+                Ok(Dense::from_rows(&weight, dim, bias, Activation::Identity))
+            };
+            Ok(Layer { input: product("ih", &bias)?, recurrent: product("hh", &[])? })
         };
         Ok(Self { layers: (0..n_layers).map(layer).collect::<Result<_, _>>()?, dim, activation })
     }
@@ -97,11 +97,10 @@ impl Layer {
     fn run(&self, state: &mut Cell, x: &[f32]) -> Vec<f32> {
         let dim = state.hidden.len();
         let mut gates = vec![0.0; x.len() * 4];
-        multiply_windows(&mut gates, Accum::Replace, x, dim, &self.input, 4 * dim, Workers::Here);
-        activate(&mut gates, &self.bias, Activation::Identity);
+        self.input.run(&mut gates, Accum::Replace, Windows { values: x, step: dim }, Workers::Here);
         let mut out = Vec::with_capacity(x.len());
         for gates in gates.chunks_exact_mut(4 * dim) {
-            multiply_windows(gates, Accum::Add, &state.hidden, dim, &self.recurrent, 4 * dim, Workers::Here);
+            self.recurrent.run(gates, Accum::Add, Windows { values: &state.hidden, step: dim }, Workers::Here);
             lstm_cell(gates, &mut state.cell, &mut state.hidden);
             out.extend_from_slice(&state.hidden);
         }

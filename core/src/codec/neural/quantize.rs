@@ -1,9 +1,10 @@
 //! Residual vector quantizers (Zeghidour et al. 2021).
 
-use driftscope_numerics::linear::{Accum, MatMut, MatRef};
-use driftscope_numerics::windows::{Workers, multiply, multiply_windows};
+use driftscope_numerics::activation::Activation;
+use driftscope_numerics::dense::{Dense, Windows, Workers};
+use driftscope_numerics::linear::{Accum, MatMut, MatRef, multiply_f32};
 
-use super::weights::{Weights, transposed};
+use super::weights::Weights;
 use crate::codec::CodecError;
 
 /// Frames looked up at once.
@@ -31,10 +32,10 @@ pub(in crate::codec) struct Residual {
 
 #[derive(Debug)]
 struct Projections {
-    /// `[latents, codes]`.
-    input: Vec<f32>,
-    /// `[codes, latents]`.
-    output: Vec<f32>,
+    /// Latents to codes.
+    input: Dense,
+    /// Codes to latents.
+    output: Dense,
 }
 
 #[derive(Debug)]
@@ -76,9 +77,11 @@ impl Residual {
         let projections = if dim == latent_dim {
             None
         } else {
-            let input = transposed(&weights.take(&format!("{name}.input_proj.weight"), &[dim, latent_dim, 1])?, latent_dim);
-            let output = transposed(&weights.take(&format!("{name}.output_proj.weight"), &[latent_dim, dim, 1])?, dim);
-            Some(Projections { input, output })
+            let mut projection = |which: &str, n_in: usize, n_out: usize| -> Result<Dense, CodecError> {
+                let weight = weights.take(&format!("{name}.{which}.weight"), &[n_out, n_in, 1])?;
+                Ok(Dense::from_rows(&weight, n_in, &[], Activation::Identity))
+            };
+            Some(Projections { input: projection("input_proj", latent_dim, dim)?, output: projection("output_proj", dim, latent_dim)? })
         };
         let codebook = |i: usize| -> Result<Codebook, CodecError> {
             let name = format!("{name}.layers.{i}.codebook");
@@ -102,14 +105,16 @@ impl Residual {
     fn project(&self, latents: &[f32], latent_dim: usize) -> Vec<f32> {
         let Some(projections) = &self.projections else { return latents.to_vec() };
         let mut out = vec![0.0; latents.len() / latent_dim * self.dim];
-        multiply_windows(&mut out, Accum::Replace, latents, latent_dim, &projections.input, self.dim, Workers::Pool);
+        projections.input.forward(latents, &mut out);
         out
     }
 
     /// Adds what `[n, dim]` is among the latents.
-    fn add_unprojected(&self, vectors: &[f32], latents: &mut [f32], latent_dim: usize) {
+    fn add_unprojected(&self, vectors: &[f32], latents: &mut [f32]) {
         match &self.projections {
-            Some(projections) => multiply_windows(latents, Accum::Add, vectors, self.dim, &projections.output, latent_dim, Workers::Pool),
+            Some(projections) => {
+                projections.output.run(latents, Accum::Add, Windows { values: vectors, step: self.dim }, Workers::Pool);
+            }
             None => latents.iter_mut().zip(vectors).for_each(|(l, v)| *l += v),
         }
     }
@@ -127,7 +132,7 @@ impl Codebook {
         let mut products = vec![0.0; vectors.len() / dim * size];
         let (n, entries) = (vectors.len() / dim, MatRef::from_row_major_slice(&self.vectors, size, dim));
         let (out, frames) = (MatMut::from_row_major_slice_mut(&mut products, n, size), MatRef::from_row_major_slice(vectors, n, dim));
-        multiply(out, Accum::Replace, frames, entries.transpose(), Workers::Pool);
+        multiply_f32(out, Accum::Replace, frames, entries.transpose(), 1.0);
         let choose = |(products, vector): (&mut [f32], &[f32])| {
             products.iter_mut().zip(&self.half_squares).for_each(|(p, half)| *p = half - *p);
             let smallest = products.iter().copied().fold(f32::INFINITY, f32::min);
@@ -208,7 +213,7 @@ impl Quantizer {
                     sum.iter_mut().zip(entry).for_each(|(s, e)| *s += e);
                 }
             }
-            part.add_unprojected(&sum, &mut latents, self.dim);
+            part.add_unprojected(&sum, &mut latents);
             level += used;
         }
         latents
@@ -229,7 +234,7 @@ impl Quantizer {
         let mut first = 0;
         for part in &self.parts {
             let own: Vec<f32> = projected.chunks_exact(total).flat_map(|frame| &frame[first..first + part.dim]).copied().collect();
-            part.add_unprojected(&own, &mut latents, self.dim);
+            part.add_unprojected(&own, &mut latents);
             first += part.dim;
         }
         latents

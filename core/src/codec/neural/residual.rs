@@ -1,26 +1,26 @@
 //! Residual blocks of SEANet, as frames arrive.
 
-use driftscope_numerics::activation::{Activation, activate, extend_elu};
+use driftscope_numerics::activation::{Activation, extend_elu};
+use driftscope_numerics::dense::{Dense, Windows, Workers};
 use driftscope_numerics::linear::Accum;
-use driftscope_numerics::windows::{Workers, multiply_windows};
 use rayon::prelude::*;
 
 use super::conv::{Bias, Conv, Padding, Shape, Start, bias_of, kernel_of};
-use super::weights::{Weights, transposed};
+use super::weights::Weights;
 use crate::codec::CodecError;
 
 /// Values of a residual block worked on at once, which stay in a core's own cache.
 const TILE: usize = 1 << 14;
-/// Frames below which that is not worth it.
-const TILE_FRAMES: usize = 64;
+/// Frames below which another thread is not worth waking.
+const TILE_FRAMES: usize = 16;
 
 /// What leads around a residual block.
 #[derive(Debug)]
 pub(in crate::codec) enum Shortcut {
     /// The input itself.
     Identity,
-    /// A product for every frame, `[channels, channels]`.
-    Product(Vec<f32>),
+    /// A product for every frame.
+    Product(Dense),
 }
 
 /// `ELU(shortcut(x) + W·ELU(conv(ELU(x))))`: the residual block of SEANet (Tagliasacchi et al. 2020) and the activation that always
@@ -28,10 +28,8 @@ pub(in crate::codec) enum Shortcut {
 #[derive(Debug)]
 pub(in crate::codec) struct Residual {
     first: Conv,
-    /// `[hidden, channels]`.
-    second: Vec<f32>,
-    /// Of the second product and of the shortcut together.
-    bias: Vec<f32>,
+    /// Hidden values to channels, with the biases of this product and of the shortcut.
+    second: Dense,
     shortcut: Shortcut,
     channels: usize,
 }
@@ -56,19 +54,19 @@ impl Residual {
         let shape = Shape { input: channels, output: hidden, kernel, stride: 1 };
         let first = Conv::load(weights, &format!("{name}.block.1.conv"), shape, Bias::Learned, padding, Activation::Elu)?;
         let product = |weights: &mut Weights, name: &str, input: usize| -> Result<(Vec<f32>, Vec<f32>), CodecError> {
-            let weight = kernel_of(weights, name, [channels, input, 1])?;
-            Ok((transposed(&weight, input), bias_of(weights, name, channels, Bias::Learned)?))
+            Ok((kernel_of(weights, name, [channels, input, 1])?, bias_of(weights, name, channels, Bias::Learned)?))
         };
         let (second, mut bias) = product(weights, &format!("{name}.block.3.conv"), hidden)?;
         let around = format!("{name}.shortcut.conv");
         let shortcut = if weights.has(&format!("{around}.bias")) {
             let (weight, beside) = product(weights, &around, channels)?;
             bias.iter_mut().zip(&beside).for_each(|(b, beside)| *b += beside);
-            Shortcut::Product(weight)
+            Shortcut::Product(Dense::from_rows(&weight, channels, &[], Activation::Identity))
         } else {
             Shortcut::Identity
         };
-        Ok(Self { first, second, bias, shortcut, channels })
+        let second = Dense::from_rows(&second, hidden, &bias, Activation::Elu);
+        Ok(Self { first, second, shortcut, channels })
     }
 
     pub(super) fn start(&self, line: &mut Vec<f32>) -> Start {
@@ -84,7 +82,7 @@ impl Residual {
     }
 
     pub(super) fn n_weights(&self) -> usize {
-        self.first.weight().len() + self.second.len()
+        self.first.taps().n_weights() + self.second.n_weights()
     }
 
     pub(super) fn push(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
@@ -95,7 +93,9 @@ impl Residual {
         }
         let from = out.len();
         out.resize(from + n * channels, 0.0);
-        let tile = (TILE / channels).max(TILE_FRAMES);
+        // As many for each thread.
+        let n_tiles = n.div_ceil((TILE / channels).max(1)).next_multiple_of(rayon::current_num_threads());
+        let tile = n.div_ceil(n_tiles).max(TILE_FRAMES);
         let fresh = &mut out[from..];
         if n <= tile {
             self.tile(&mut Tile::default(), line, fresh);
@@ -119,14 +119,15 @@ impl Residual {
         work.activated.clear();
         extend_elu(&mut work.activated, x);
         work.hidden.resize(n * hidden, 0.0);
-        multiply_windows(&mut work.hidden, Accum::Replace, &work.activated, channels, self.first.weight(), hidden, Workers::Here);
-        activate(&mut work.hidden, self.first.bias(), Activation::Elu);
+        let here = |layer: &Dense, out: &mut [f32], accumulate: Accum, values: &[f32], step: usize| {
+            layer.run(out, accumulate, Windows { values, step }, Workers::Here);
+        };
+        here(self.first.taps(), &mut work.hidden, Accum::Replace, &work.activated, channels);
         let around = &x[before * channels..];
         match &self.shortcut {
             Shortcut::Identity => out.copy_from_slice(around),
-            Shortcut::Product(weight) => multiply_windows(out, Accum::Replace, around, channels, weight, channels, Workers::Here),
+            Shortcut::Product(layer) => here(layer, out, Accum::Replace, around, channels),
         }
-        multiply_windows(out, Accum::Add, &work.hidden, hidden, &self.second, channels, Workers::Here);
-        activate(out, &self.bias, Activation::Elu);
+        here(&self.second, out, Accum::Add, &work.hidden, hidden);
     }
 }

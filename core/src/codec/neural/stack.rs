@@ -86,6 +86,11 @@ impl Stack {
 
     /// More frames `[n, input]`; appends to `out` what comes of them.
     pub(super) fn push(&self, flow: &mut Flow, frames: &[f32], out: &mut Vec<f32>) {
+        // On one of the threads that share the products: from elsewhere each of them would wait for a thread to wake.
+        rayon::scope(|_| self.push_here(flow, frames, out));
+    }
+
+    fn push_here(&self, flow: &mut Flow, frames: &[f32], out: &mut Vec<f32>) {
         let light = self.light();
         let mut between = Vec::new();
         let frames = if light.start == 0 {
@@ -162,8 +167,8 @@ impl Layer {
     /// Weights that each push reads; of layers that are never light, many.
     fn n_weights(&self) -> usize {
         match self {
-            Self::Conv(layer) => layer.weight().len(),
-            Self::Transposed(layer) => layer.weight().len(),
+            Self::Conv(layer) => layer.taps().n_weights(),
+            Self::Transposed(layer) => layer.taps().n_weights(),
             Self::Residual(layer) => layer.n_weights(),
             Self::Upsample(_) | Self::Transformer(_) | Self::Lstm(_) => usize::MAX,
         }

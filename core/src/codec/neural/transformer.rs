@@ -1,19 +1,22 @@
 //! Causal transformers with a window, as frames arrive (Vaswani et al. 2017; rotary positions after Su et al. 2021).
 //!
-//! Pre-norm layers without biases in their products and with a learned scale per channel on what they add. Keys and values of the window
-//! are kept, and longer than it by the block of queries that is worked on: the oldest key is there for the first query of a block too.
+//! Pre-norm layers without biases in their products and with a learned scale per channel on what they add.
 
-use driftscope_numerics::activation::{Activation, activate, layer_norm, softmax};
-use driftscope_numerics::linear::{Accum, MatMut, MatRef};
-use driftscope_numerics::windows::{Workers, multiply, multiply_windows};
+use driftscope_numerics::activation::{Activation, layer_norm};
+use driftscope_numerics::attention::Head;
+use driftscope_numerics::dense::{Dense, Windows, Workers};
+use driftscope_numerics::linear::{Accum, MatMut};
 use rayon::prelude::*;
 
 use super::config::Found;
-use super::weights::{Weights, transposed};
+use super::weights::Weights;
 use crate::codec::CodecError;
 
 /// Queries worked on at once: long enough for the products, short enough that little of what the window hides is computed.
 const BLOCK: usize = 128;
+
+/// Positions below which one head of them is not worth another thread.
+const HEADS_TOGETHER: usize = 8;
 
 /// Sizes of a transformer.
 #[derive(Clone, Copy, Debug)]
@@ -51,15 +54,15 @@ pub(in crate::codec) struct Transformer {
 #[derive(Debug)]
 struct Layer {
     attention_norm: [Vec<f32>; 2],
-    /// `[dim, 3 · dim]`: queries (already divided by √head_dim), keys, values.
-    qkv: Vec<f32>,
-    /// `[dim, dim]`, times the layer's scale.
-    out: Vec<f32>,
+    /// To queries (already divided by √head_dim), keys, values.
+    qkv: Dense,
+    /// Times the layer's scale.
+    out: Dense,
     feedforward_norm: [Vec<f32>; 2],
-    /// `[dim, feedforward]`.
-    up: Vec<f32>,
-    /// `[feedforward, dim]`, times the layer's scale.
-    down: Vec<f32>,
+    /// `dim` to `feedforward`.
+    up: Dense,
+    /// `feedforward` to `dim`, times the layer's scale.
+    down: Dense,
 }
 
 /// What one stream keeps.
@@ -67,16 +70,9 @@ struct Layer {
 pub(in crate::codec) struct Memory {
     /// Frames that went through.
     position: usize,
-    layers: Vec<KeysValues>,
+    /// Of each layer.
+    layers: Vec<Vec<Head>>,
     work: Work,
-}
-
-/// Rows `first..` of both are the window's.
-#[derive(Clone, Debug, Default)]
-struct KeysValues {
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    first: usize,
 }
 
 /// Space for one block.
@@ -84,7 +80,6 @@ struct KeysValues {
 struct Work {
     normed: Vec<f32>,
     qkv: Vec<f32>,
-    scores: Vec<f32>,
     mixed: Vec<f32>,
     wide: Vec<f32>,
     turns: Vec<[f32; 2]>,
@@ -109,7 +104,9 @@ impl Transformer {
     }
 
     pub(super) fn start(&self) -> Memory {
-        Memory { position: 0, layers: vec![KeysValues::default(); self.layers.len()], work: Work::default() }
+        let TransformerConfig { dim, n_heads, context, .. } = self.config;
+        let heads = vec![Head::new(dim / n_heads, context); n_heads];
+        Memory { position: 0, layers: vec![heads; self.layers.len()], work: Work::default() }
     }
 
     /// How many frames behind a changed one change with it.
@@ -131,7 +128,7 @@ impl Transformer {
 
     /// `x` `[n <= BLOCK, dim]`, changed in place.
     fn block(&self, memory: &mut Memory, x: &mut [f32]) {
-        let TransformerConfig { dim, context, norm_epsilon, feedforward, gelu, .. } = self.config;
+        let TransformerConfig { dim, norm_epsilon, feedforward, .. } = self.config;
         let n = x.len() / dim;
         let Memory { position, layers, work } = memory;
         work.turns.clear();
@@ -145,17 +142,15 @@ impl Transformer {
         work.qkv.resize(n * 3 * dim, 0.0);
         work.mixed.resize(n * dim, 0.0);
         work.wide.resize(n * feedforward, 0.0);
-        for (layer, window) in self.layers.iter().zip(layers) {
+        for (layer, heads) in self.layers.iter().zip(layers) {
             layer_norm(&mut work.normed, x, &layer.attention_norm[0], &layer.attention_norm[1], norm_epsilon);
-            multiply_windows(&mut work.qkv, Accum::Replace, &work.normed, dim, &layer.qkv, 3 * dim, Workers::Pool);
+            layer.qkv.forward(&work.normed, &mut work.qkv);
             self.turn(&mut work.qkv, &work.turns);
-            window.push(&work.qkv, dim, context);
-            self.attend(window, work);
-            multiply_windows(x, Accum::Add, &work.mixed, dim, &layer.out, dim, Workers::Pool);
+            self.attend(heads, work);
+            layer.out.run(x, Accum::Add, Windows { values: &work.mixed, step: dim }, Workers::Pool);
             layer_norm(&mut work.normed, x, &layer.feedforward_norm[0], &layer.feedforward_norm[1], norm_epsilon);
-            multiply_windows(&mut work.wide, Accum::Replace, &work.normed, dim, &layer.up, feedforward, Workers::Pool);
-            activate(&mut work.wide, &[], gelu);
-            multiply_windows(x, Accum::Add, &work.wide, feedforward, &layer.down, dim, Workers::Pool);
+            layer.up.forward(&work.normed, &mut work.wide);
+            layer.down.run(x, Accum::Add, Windows { values: &work.wide, step: feedforward }, Workers::Pool);
         }
         *position += n;
     }
@@ -174,60 +169,23 @@ impl Transformer {
         }
     }
 
-    /// The mean of the values that each query sees, weighted by how its query meets their keys.
-    fn attend(&self, window: &KeysValues, work: &mut Work) {
-        let TransformerConfig { dim, n_heads, context, .. } = self.config;
+    /// What each head makes of queries, keys and values of all of them.
+    fn attend(&self, heads: &mut [Head], work: &mut Work) {
+        let TransformerConfig { dim, n_heads, .. } = self.config;
         let head_dim = dim / n_heads;
         let n = work.mixed.len() / dim;
-        let (keys, values) = (&window.keys[window.first * dim..], &window.values[window.first * dim..]);
-        let n_keys = keys.len() / dim;
-        let (queries, keys) = (MatRef::from_row_major_slice(&work.qkv, n, 3 * dim), MatRef::from_row_major_slice(keys, n_keys, dim));
-        let values = MatRef::from_row_major_slice(values, n_keys, dim);
-        let mut mixed = MatMut::from_row_major_slice_mut(&mut work.mixed, n, dim);
-        work.scores.resize(n * n_keys, 0.0);
-        for head in (0..dim).step_by(head_dim) {
-            let scores = MatMut::from_row_major_slice_mut(&mut work.scores, n, n_keys);
-            let (query, key) = (queries.subcols(head, head_dim), keys.subcols(head, head_dim));
-            multiply(scores, Accum::Replace, query, key.transpose(), Workers::Pool);
-            let weigh = |(i, scores): (usize, &mut [f32])| {
-                let last = n_keys - n + i;
-                let first = (last + 1).saturating_sub(context);
-                softmax(&mut scores[first..=last]);
-                scores[..first].fill(0.0);
-                scores[last + 1..].fill(0.0);
-            };
-            if n < 32 {
-                work.scores.chunks_exact_mut(n_keys).enumerate().for_each(weigh);
-            } else {
-                work.scores.par_chunks_exact_mut(n_keys).enumerate().with_min_len(16).for_each(weigh);
-            }
-            let scores = MatRef::from_row_major_slice(&work.scores, n, n_keys);
-            multiply(mixed.as_mut().subcols_mut(head, head_dim), Accum::Replace, scores, values.subcols(head, head_dim), Workers::Pool);
-        }
-    }
-}
-
-impl KeysValues {
-    /// Appends keys and values of a block, and forgets what none of its queries sees.
-    fn push(&mut self, qkv: &[f32], dim: usize, context: usize) {
-        let kept = (self.keys.len() / dim - self.first).min(context - 1);
-        self.first = self.keys.len() / dim - kept;
-        // Moving what is kept only once in a while costs nothing for each frame.
-        if self.first > 2 * context + BLOCK {
-            self.keys.drain(..self.first * dim);
-            self.values.drain(..self.first * dim);
-            self.first = 0;
-        }
-        for row in qkv.chunks_exact(3 * dim) {
-            self.keys.extend_from_slice(&row[dim..2 * dim]);
-            self.values.extend_from_slice(&row[2 * dim..]);
-        }
+        let mixed = MatMut::from_row_major_slice_mut(&mut work.mixed, n, dim).par_col_chunks_mut(head_dim);
+        let few = HEADS_TOGETHER.div_ceil(n).min(n_heads);
+        heads.par_iter_mut().zip(mixed).enumerate().with_min_len(few).for_each(|(head, (window, mixed))| {
+            let of_part = |part: usize| Windows { values: &work.qkv[part * dim + head * head_dim..], step: 3 * dim };
+            window.attend([0, 1, 2].map(of_part), mixed);
+        });
     }
 }
 
 impl Layer {
     fn load(weights: &mut Weights, name: &str, config: TransformerConfig, pairing: Pairing) -> Result<Self, CodecError> {
-        let TransformerConfig { dim, n_heads, feedforward, .. } = config;
+        let TransformerConfig { dim, n_heads, feedforward, gelu, .. } = config;
         let head_dim = dim / n_heads;
         let norm = |weights: &mut Weights, which: &str| -> Result<[Vec<f32>; 2], CodecError> {
             Ok([weights.take(&format!("{name}.{which}.weight"), &[dim])?, weights.take(&format!("{name}.{which}.bias"), &[dim])?])
@@ -249,16 +207,16 @@ impl Layer {
         }
         let scale = 1.0 / (head_dim as f32).sqrt();
         rows[..dim * dim].iter_mut().for_each(|w| *w *= scale);
-        let qkv = transposed(&rows, dim);
-        let mut scaled = |which: &str, input: usize, scale: &str| -> Result<Vec<f32>, CodecError> {
+        let qkv = Dense::from_rows(&rows, dim, &[], Activation::Identity);
+        let mut scaled = |which: &str, input: usize, scale: &str| -> Result<Dense, CodecError> {
             let mut weight = weights.take(&format!("{name}.{which}.weight"), &[dim, input])?;
             let scale = weights.take(&format!("{name}.{scale}.scale"), &[dim])?;
             weight.chunks_exact_mut(input).zip(scale).for_each(|(row, s)| row.iter_mut().for_each(|w| *w *= s));
-            Ok(transposed(&weight, input))
+            Ok(Dense::from_rows(&weight, input, &[], Activation::Identity))
         };
         let out = scaled("self_attn.o_proj", dim, "self_attn_layer_scale")?;
         let down = scaled("mlp.fc2", feedforward, "mlp_layer_scale")?;
-        let up = transposed(&weights.take(&format!("{name}.mlp.fc1.weight"), &[feedforward, dim])?, dim);
+        let up = Dense::from_rows(&weights.take(&format!("{name}.mlp.fc1.weight"), &[feedforward, dim])?, dim, &[], gelu);
         Ok(Self { attention_norm, qkv, out, feedforward_norm, up, down })
     }
 }
