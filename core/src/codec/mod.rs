@@ -202,4 +202,16 @@ impl Codec {
             Self::Neural(codec) => DecodeStream::neural(neural::Decoding::new(Arc::clone(codec))),
         }
     }
+
+    /// A stream whose sound from frame `first` on is that of all `latents`, and the frame that it takes and gives first: as far before it
+    /// as the sound depends on. Given up as soon as `stop` says so.
+    pub fn decoder_at(&self, latents: &Latents, first: usize, stop: &Cancel) -> Result<(DecodeStream, usize), CodecError> {
+        match self {
+            Self::Demo(codec) => Ok((DecodeStream::demo(Arc::clone(codec)), first.saturating_sub(codec.reach().iter().sum()))),
+            Self::Neural(codec) => {
+                let (decoding, next) = neural::Decoding::at(Arc::clone(codec), latents, first, stop)?;
+                Ok((DecodeStream::neural(decoding), next))
+            }
+        }
+    }
 }

@@ -70,7 +70,7 @@ impl Pieces {
         let ahead = self.is_there[first..].iter().take(n_frames).take_while(|is_there| !**is_there).count();
         let mut running = match self.running.take() {
             Some(running) if running.frame == first => running,
-            _ => self.start(first),
+            _ => self.start(latents, first, stop)?,
         };
         while running.frame < first + ahead {
             if let Err(stopped) = stop.check() {
@@ -93,12 +93,11 @@ impl Pieces {
     }
 
     /// A stream whose sound from `first` on is that of the whole.
-    fn start(&self, first: usize) -> Running {
-        let [before, after] = self.codec.reach();
-        let begin = first.saturating_sub(after).saturating_sub(before);
+    fn start(&self, latents: &Latents, first: usize, stop: &Cancel) -> Result<Running, CodecError> {
+        let (stream, next) = self.codec.decoder_at(latents, first, stop)?;
         // From the first frame on everything is as in the whole.
-        let valid = if begin == 0 { 0 } else { first };
-        Running { stream: self.codec.decoder(), next: begin, valid, frame: begin, pending: Vec::new() }
+        let valid = if next == 0 { 0 } else { first };
+        Ok(Running { stream, next, valid, frame: next, pending: Vec::new() })
     }
 
     /// Keeps what is new of the next samples of a stream. What is there stays as it is: someone may be listening to it.

@@ -267,20 +267,57 @@ impl NeuralCodec {
         }
         let mut state = self.start_decoding();
         let mut samples = Vec::with_capacity(latents.n_frames() * self.hop_samples());
-        for frames in latents.values.chunks(FRAMES_AT_ONCE * self.latents_in_80_ms() / self.group() * self.dim()) {
+        self.decode_on(&mut state, &latents.values, &mut samples, stop)?;
+        Ok(AudioClip { samples, sample_rate_hz: self.sample_rate_hz() })
+    }
+
+    /// The last latents of a stream.
+    fn decode_on(&self, state: &mut DecodeState, latents: &[f32], out: &mut Vec<f32>, stop: &Cancel) -> Result<(), CodecError> {
+        for frames in latents.chunks(self.n_at_once()) {
             stop.check()?;
-            self.decode_more(&mut state, frames, &mut samples)?;
+            self.decode_more(state, frames, out)?;
         }
         stop.check()?;
-        self.decode_rest(&mut state, &mut samples);
-        Ok(AudioClip { samples, sample_rate_hz: self.sample_rate_hz() })
+        self.decode_rest(state, out);
+        Ok(())
     }
 
     fn start_decoding(&self) -> DecodeState {
         DecodeState { flow: self.parts.decoder.start(), ungrouping: Ungrouping::new(self.options.frames, self.native_dim()), n_frames: 0 }
     }
 
+    /// A stream whose sound from frame `first` on is that of all `latents`, and the frame that it takes and gives first.
+    fn decoding_at(&self, latents: &Latents, first: usize, stop: &Cancel) -> Result<(DecodeState, usize), CodecError> {
+        let [before, after] = self.reach();
+        let begin = first.saturating_sub(after).saturating_sub(before);
+        // Frames whose sound is made so that the convolutions have come to know the past; of those before them the memories alone do.
+        let behind = (self.parts.decoder.reach_behind_memory() + (self.group() - 1) * self.parts.hop_samples) / self.hop_samples();
+        let next = first.saturating_sub(behind + 2 + before);
+        // Where frames wait for later ones, at a mirrored start or between two, a memory would be a frame behind.
+        let waits = self.options.frames == EncodecFrames::MeanInterpolated || next <= before;
+        let next = if waits { begin } else { next.max(begin) };
+        let mut state = self.start_decoding();
+        for frames in latents.values[begin * latents.dim..next * latents.dim].chunks(self.n_at_once()) {
+            stop.check()?;
+            let native = self.native(&mut state, frames)?;
+            self.parts.decoder.remember(&mut state.flow, &native);
+        }
+        Ok((state, next))
+    }
+
+    /// Values of the latents that are coded at once.
+    fn n_at_once(&self) -> usize {
+        FRAMES_AT_ONCE * self.latents_in_80_ms() / self.group() * self.dim()
+    }
+
     fn decode_more(&self, state: &mut DecodeState, frames: &[f32], out: &mut Vec<f32>) -> Result<(), CodecError> {
+        let native = self.native(state, frames)?;
+        self.parts.decoder.push(&mut state.flow, &native, out);
+        Ok(())
+    }
+
+    /// The next latents as the decoder takes them.
+    fn native(&self, state: &mut DecodeState, frames: &[f32]) -> Result<Vec<f32>, CodecError> {
         let dim = self.dim();
         if !frames.len().is_multiple_of(dim) {
             return Err(CodecError::Input(format!("{} values are no whole frames of {dim}", frames.len())));
@@ -290,9 +327,7 @@ impl NeuralCodec {
             return Err(CodecError::Input(message));
         }
         state.n_frames += frames.len() / dim;
-        let native = self.decoder_input(state.ungrouping.push(frames));
-        self.parts.decoder.push(&mut state.flow, &native, out);
-        Ok(())
+        Ok(self.decoder_input(state.ungrouping.push(frames)))
     }
 
     fn decode_rest(&self, state: &mut DecodeState, out: &mut Vec<f32>) {
@@ -310,6 +345,9 @@ impl NeuralCodec {
     ) -> Result<AudioClip, CodecError> {
         let (n_frames, hop, dim) = (latents.n_frames(), self.hop_samples(), self.dim());
         let [before, after] = self.reach();
+        if latents.dim != dim {
+            return Err(CodecError::Input(format!("the {} codec decodes frames of {dim} values; given are {}", self.kind, latents.dim)));
+        }
         let mut samples = around.samples.clone();
         samples.resize(n_frames * hop, 0.0);
         // A change is heard before its own time only where the first frames are mirrored, or between two frames.
@@ -318,11 +356,11 @@ impl NeuralCodec {
         if changed.is_empty() || from >= to {
             return Ok(AudioClip { samples, sample_rate_hz: self.sample_rate_hz() });
         }
-        // Far enough back that nothing from before it is heard at `from`; far enough ahead that the end is not an end.
-        let first = from.saturating_sub(after).saturating_sub(before);
+        // Far enough ahead that the end is not an end.
         let last = to.saturating_add(before).min(n_frames);
-        let near = Latents { values: latents.values[first * dim..last * dim].to_vec(), dim, frame_rate_hz: latents.frame_rate_hz };
-        let decoded = self.decode(&near, stop)?.samples;
+        let (mut state, first) = self.decoding_at(latents, from, stop)?;
+        let mut decoded = Vec::with_capacity((last - first) * hop);
+        self.decode_on(&mut state, &latents.values[first * dim..last * dim], &mut decoded, stop)?;
         samples[from * hop..to * hop].copy_from_slice(&decoded[(from - first) * hop..(to - first) * hop]);
         Ok(AudioClip { samples, sample_rate_hz: self.sample_rate_hz() })
     }
@@ -435,6 +473,12 @@ pub(super) struct Decoding {
 impl Decoding {
     pub(super) fn new(codec: Arc<NeuralCodec>) -> Self {
         Self { state: codec.start_decoding(), codec }
+    }
+
+    /// The sound from frame `first` on is that of all `latents`; also the frame that is taken and given first.
+    pub(super) fn at(codec: Arc<NeuralCodec>, latents: &Latents, first: usize, stop: &Cancel) -> Result<(Self, usize), CodecError> {
+        let (state, next) = codec.decoding_at(latents, first, stop)?;
+        Ok((Self { codec, state }, next))
     }
 
     pub(super) fn push(&mut self, frames: &[f32]) -> Result<Vec<f32>, CodecError> {

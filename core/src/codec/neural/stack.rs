@@ -68,7 +68,22 @@ impl Stack {
 
     /// Outputs behind the first one touched by a frame that may change with it; `usize::MAX` where that never ends.
     pub(super) fn reach(&self) -> usize {
-        self.layers.iter().fold(0, |reach, (_, layer)| match layer {
+        Self::reach_of(&self.layers)
+    }
+
+    /// The same of what the last layer with a long memory gives.
+    pub(super) fn reach_behind_memory(&self) -> usize {
+        Self::reach_of(&self.layers[self.n_to_memory()..])
+    }
+
+    /// Layers up to the last one with a long memory.
+    fn n_to_memory(&self) -> usize {
+        let remembers = |(_, layer): &(String, Layer)| matches!(layer, Layer::Transformer(_) | Layer::Lstm(_));
+        self.layers.iter().rposition(remembers).map_or(0, |last| last + 1)
+    }
+
+    fn reach_of(layers: &[(String, Layer)]) -> usize {
+        layers.iter().fold(0, |reach, (_, layer)| match layer {
             Layer::Conv(conv) => reach.saturating_add(conv.reach()),
             Layer::Residual(block) => reach.saturating_add(block.reach()),
             Layer::Transposed(conv) => reach.saturating_mul(conv.stride()).saturating_add(2 * conv.stride() - 1),
@@ -111,6 +126,21 @@ impl Stack {
             light.clone().for_each(|i| self.step(i, flow, out));
         }
         (light.end..self.layers.len()).for_each(|i| self.step(i, flow, out));
+    }
+
+    /// More frames `[n, input]`, of which nothing is wanted but what later ones need of them: the layers behind the last long memory, which
+    /// are most of the work, begin after them.
+    pub(super) fn remember(&self, flow: &mut Flow, frames: &[f32]) {
+        let n = self.n_to_memory();
+        if n == 0 {
+            return;
+        }
+        rayon::scope(|_| {
+            flow.lines[0].extend_from_slice(frames);
+            let mut unwanted = Vec::new();
+            (0..n - 1).for_each(|i| self.step(i, flow, &mut unwanted));
+            self.layers[n - 1].1.push(&mut flow.states[n - 1], &mut flow.lines[n - 1], &mut unwanted);
+        });
     }
 
     /// The layers at the end of the sound that have few weights; at least one.
