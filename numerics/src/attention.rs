@@ -24,6 +24,8 @@ pub struct Head {
     context: usize,
     /// Columns of a panel.
     width: usize,
+    /// The position it began at: nothing before it is seen.
+    begun: usize,
     /// The first position held, a multiple of [`SPAN`].
     first: usize,
     /// The position that comes next.
@@ -36,20 +38,20 @@ pub struct Head {
 }
 
 impl Head {
-    /// Before the first position; `dim` values a key, `context` positions seen.
-    pub fn new(dim: usize, context: usize) -> Self {
-        let width = ACROSS * lanes();
-        let values = vec![Vec::new(); dim.div_ceil(width)];
-        Self { dim, context, width, first: 0, next: 0, keys: Vec::new(), values, scores: Vec::new() }
+    /// Before `position`; `dim` values a key, `context` positions seen. What began elsewhere mixes the same bytes as soon as its window is
+    /// full.
+    pub fn new(dim: usize, context: usize, position: usize) -> Self {
+        let (width, first) = (ACROSS * lanes(), position / SPAN * SPAN);
+        let values = vec![vec![0.0; (position - first) * width]; dim.div_ceil(width)];
+        Self { dim, context, width, begun: position, first, next: position, keys: Vec::new(), values, scores: Vec::new() }
     }
 
     /// The next position's key and value.
     fn push(&mut self, key: &[f32], value: &[f32]) {
         let Self { dim, width, .. } = *self;
         let (panel, column) = ((self.next - self.first) / width, (self.next - self.first) % width);
-        if column == 0 {
-            self.keys.resize((panel + 1) * dim * width, 0.0);
-        }
+        let n_held = self.keys.len().max((panel + 1) * dim * width);
+        self.keys.resize(n_held, 0.0);
         let columns = self.keys[panel * dim * width..].chunks_exact_mut(width);
         columns.zip(key).for_each(|(row, k)| row[column] = *k);
         for (values, value) in self.values.iter_mut().zip(value.chunks(width)) {
@@ -59,9 +61,14 @@ impl Head {
         self.next += 1;
     }
 
-    /// Where sums begin for the query of a position: a stretch's first position.
+    /// The first position that the query of one sees.
+    fn seen_from(&self, position: usize) -> usize {
+        (position + 1).saturating_sub(self.context).max(self.begun)
+    }
+
+    /// Where sums begin for it: a stretch's first position.
     fn begin(&self, position: usize) -> usize {
-        ((position + 1).saturating_sub(self.context) / SPAN * SPAN).max(self.first)
+        self.seen_from(position) / SPAN * SPAN
     }
 
     /// The means of the values that queries at the next positions see, weighted by how each meets their keys, into `mixed` `[n, dim]`.
@@ -88,7 +95,7 @@ impl Head {
         scores.resize(n * n_columns, 0.0);
         Arch::new().dispatch(Scores { head: self, queries, from, scores: &mut scores, n_columns });
         for (row, position) in scores.chunks_exact_mut(n_columns).zip(begin..) {
-            let (first, last) = ((position + 1).saturating_sub(self.context) - from, position - from);
+            let (first, last) = (self.seen_from(position) - from, position - from);
             softmax(&mut row[first..=last]);
             row[..first].fill(0.0);
             row[last + 1..].fill(0.0);
@@ -209,7 +216,7 @@ mod tests {
         for (dim, context, n) in [(8, 5, 40), (64, 250, 1300), (40, 100, 900)] {
             let (row, all) = (3 * dim, values(n * 3 * dim, dim as u32));
             let attended = |piece: usize| {
-                let mut head = Head::new(dim, context);
+                let mut head = Head::new(dim, context, 0);
                 let mut mixed = vec![f32::NAN; n * dim];
                 for (rows, mixed) in all.chunks(piece * row).zip(mixed.chunks_mut(piece * dim)) {
                     let windows = [0, dim, 2 * dim].map(|at| Windows { values: &rows[at..], step: row });
@@ -222,6 +229,15 @@ mod tests {
             for piece in [1, 2, 16, 77] {
                 assert!(attended(piece) == mixed, "pieces of {piece} give other bytes");
             }
+            // Begun in the middle of a stretch: as soon as the window is full.
+            let (begun, mut late) = (70.min(n / 3), vec![f32::NAN; n * dim]);
+            let mut head = Head::new(dim, context, begun);
+            for t in begun..n {
+                let windows = [0, dim, 2 * dim].map(|at| Windows { values: &all[t * row + at..], step: row });
+                head.attend(windows, MatMut::from_row_major_slice_mut(&mut late[t * dim..(t + 1) * dim], 1, dim));
+            }
+            let full = (begun + context - 1) * dim;
+            assert!(late[full..] == mixed[full..] && late[begun * dim..].iter().all(|x| x.is_finite()), "{dim} of {context}: begun later");
             for t in [0, 1, context - 1, context, n / 2, n - 1] {
                 let at = |t: usize, part: usize, d: usize| f64::from(all[t * row + part * dim + d]);
                 let seen = (t + 1).saturating_sub(context)..=t;

@@ -196,7 +196,7 @@ impl NeuralCodec {
     }
 
     fn start_encoding(&self, frames: EncodecFrames) -> Result<EncodeState, CodecError> {
-        let flow = self.encoder()?.start();
+        let flow = self.encoder()?.start(0);
         let whole = match (frames, self.options.end) {
             (EncodecFrames::Native, EndPadding::Waveform) => self.parts.hop_samples,
             (EncodecFrames::Native, EndPadding::Layers) => 1,
@@ -283,7 +283,7 @@ impl NeuralCodec {
     }
 
     fn start_decoding(&self) -> DecodeState {
-        DecodeState { flow: self.parts.decoder.start(), ungrouping: Ungrouping::new(self.options.frames, self.native_dim()), n_frames: 0 }
+        self.start_decoding_at(0)
     }
 
     /// A stream whose sound from frame `first` on is that of all `latents`, and the frame that it takes and gives first.
@@ -296,7 +296,7 @@ impl NeuralCodec {
         // Where frames wait for later ones, at a mirrored start or between two, a memory would be a frame behind.
         let waits = self.options.frames == EncodecFrames::MeanInterpolated || next <= before;
         let next = if waits { begin } else { next.max(begin) };
-        let mut state = self.start_decoding();
+        let mut state = self.start_decoding_at(begin);
         for frames in latents.values[begin * latents.dim..next * latents.dim].chunks(self.n_at_once()) {
             stop.check()?;
             let native = self.native(&mut state, frames)?;
@@ -308,6 +308,12 @@ impl NeuralCodec {
     /// Values of the latents that are coded at once.
     fn n_at_once(&self) -> usize {
         FRAMES_AT_ONCE * self.latents_in_80_ms() / self.group() * self.dim()
+    }
+
+    /// A stream that begins with a frame.
+    fn start_decoding_at(&self, first: usize) -> DecodeState {
+        let ungrouping = Ungrouping::new(self.options.frames, self.native_dim());
+        DecodeState { flow: self.parts.decoder.start(first * self.group()), ungrouping, n_frames: first }
     }
 
     fn decode_more(&self, state: &mut DecodeState, frames: &[f32], out: &mut Vec<f32>) -> Result<(), CodecError> {
@@ -396,7 +402,7 @@ impl NeuralCodec {
         if let Some(code) = codes.values.iter().find(|c| **c as usize >= quantizer.size()) {
             return Err(CodecError::Input(format!("code {code} is not in a codebook of {} entries", quantizer.size())));
         }
-        let mut flow = self.parts.decoder.start();
+        let mut flow = self.parts.decoder.start(0);
         let mut samples = Vec::with_capacity(n_frames * self.parts.hop_samples);
         for codes_at_once in codes.values.chunks(FRAMES_AT_ONCE * self.latents_in_80_ms() * codes.n_levels) {
             stop.check()?;

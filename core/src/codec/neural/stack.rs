@@ -93,9 +93,16 @@ impl Stack {
         })
     }
 
-    pub(super) fn start(&self) -> Flow {
+    /// A stream that begins with frame `first`: positions are turned by the angles of the whole.
+    pub(super) fn start(&self, first: usize) -> Flow {
         let mut lines = vec![Vec::new(); self.layers.len()];
-        let states = self.layers.iter().zip(&mut lines).map(|((_, layer), line)| layer.start(line)).collect();
+        let mut position = first;
+        let start = |((_, layer), line): (&(String, Layer), &mut Vec<f32>)| {
+            let state = layer.start(line, position);
+            position *= layer.stretch();
+            state
+        };
+        let states = self.layers.iter().zip(&mut lines).map(start).collect();
         Flow { states, lines }
     }
 
@@ -173,7 +180,7 @@ impl Stack {
         let mut input = frames.to_vec();
         let run = |(name, layer): &(String, Layer)| {
             let (mut line, mut out) = (Vec::new(), Vec::new());
-            let mut state = layer.start(&mut line);
+            let mut state = layer.start(&mut line, 0);
             line.append(&mut input);
             layer.push(&mut state, &mut line, &mut out);
             layer.finish(&mut state, &mut line, &mut out);
@@ -215,11 +222,11 @@ impl Layer {
         }
     }
 
-    fn start(&self, line: &mut Vec<f32>) -> State {
+    fn start(&self, line: &mut Vec<f32>, position: usize) -> State {
         match self {
             Self::Conv(layer) => return State::Start(layer.start(line)),
             Self::Residual(layer) => return State::Start(layer.start(line)),
-            Self::Transformer(layer) => return State::Transformer(layer.start()),
+            Self::Transformer(layer) => return State::Transformer(layer.start(position)),
             Self::Lstm(layer) => return State::Lstm(layer.start()),
             Self::Transposed(layer) => layer.start(line),
             Self::Upsample(layer) => layer.start(line),

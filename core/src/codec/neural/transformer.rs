@@ -68,7 +68,7 @@ struct Layer {
 /// What one stream keeps.
 #[derive(Clone, Debug)]
 pub(in crate::codec) struct Memory {
-    /// Frames that went through.
+    /// Of the next frame.
     position: usize,
     /// Of each layer.
     layers: Vec<Vec<Head>>,
@@ -103,10 +103,10 @@ impl Transformer {
         Ok(Self { config, layers: layers.collect::<Result<_, _>>()?, frequencies: frequencies(config.rope_theta, head_dim, pairing) })
     }
 
-    pub(super) fn start(&self) -> Memory {
+    pub(super) fn start(&self, position: usize) -> Memory {
         let TransformerConfig { dim, n_heads, context, .. } = self.config;
-        let heads = vec![Head::new(dim / n_heads, context); n_heads];
-        Memory { position: 0, layers: vec![heads; self.layers.len()], work: Work::default() }
+        let heads = vec![Head::new(dim / n_heads, context, position); n_heads];
+        Memory { position, layers: vec![heads; self.layers.len()], work: Work::default() }
     }
 
     /// How many frames behind a changed one change with it.
