@@ -200,15 +200,7 @@ impl Tile for MixTile<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn values(n: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        let mut draw = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..n).map(|_| draw()).collect()
-    }
+    use crate::panel::values;
 
     /// In pieces of any length, beyond the window and long enough that the past is forgotten: the formula, and the same bytes.
     #[test]

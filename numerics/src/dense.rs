@@ -21,9 +21,9 @@ use crate::gelu::gelu;
 use crate::pages::Pages;
 use crate::panel::{ACROSS, Tile, half_ahead, lanes, products, tiles};
 
-/// Inputs that are gone through before the next rows: a group of panels of this depth stays in the second-level cache.
+/// Inputs of a panel that all rows go through before the next panel: a panel of this depth stays in the second-level cache.
 const DEPTH: usize = 512;
-/// Panels that one task goes through side by side, so that rows are read from the first-level cache.
+/// Panels that are one task: few, so that tasks are many and even out.
 const GROUP: usize = 2;
 /// Products below this are not worth a second thread.
 const PARALLEL_FROM: usize = 1 << 16;
@@ -298,15 +298,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn values(n: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        let mut draw = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..n).map(|_| draw()).collect()
-    }
+    use crate::panel::values;
 
     #[test]
     fn any_shape_is_the_product_of_its_sums_and_any_batch_the_same_rows() {

@@ -107,3 +107,14 @@ fn fetch(address: *const f32) {
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
 }
+
+/// Numbers between −1 and 1, always the same ones.
+#[cfg(test)]
+pub(crate) fn values(n: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    let mut draw = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..n).map(|_| draw()).collect()
+}
