@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use driftscope_core::codec::{Codec, Recording, RecordingError};
+use driftscope_core::codec::{Codec, CodecError, Recording, RecordingError};
 use driftscope_core::job::{Cancel, JobCtx, Progress};
 use driftscope_core::latents::{AudioFile, Split, Store, StoreError, StoreWriter, Utterance, ZarrVersion, scan_audio};
 
@@ -172,6 +172,7 @@ fn write_one(
             }
         }
         Err(RecordingError::Cancelled(_)) => return Ok(()),
+        Err(RecordingError::Codec { source: error @ CodecError::Device(_), .. }) => return Err(error.into()),
         Err(error) => Err(anyhow::Error::from(error)),
     };
     meter.file_done();

@@ -135,6 +135,31 @@ impl Dense {
         self.n_out
     }
 
+    /// What it was packed from: `[n_in, n_out]`, row-major.
+    pub fn weights(&self) -> Vec<f32> {
+        let Self { n_in, n_out, width, .. } = *self;
+        let columns = self.columns();
+        let weight = |i: usize, o: usize| {
+            if width == 0 {
+                return self.packed[o * n_in + i];
+            }
+            let first = i / DEPTH * DEPTH;
+            let (panel, depth) = (o % columns / width, DEPTH.min(n_in - first));
+            self.group(o / columns)[first * columns + (panel * depth + i - first) * width + o % width]
+        };
+        (0..n_in * n_out).map(|at| weight(at / n_out, at % n_out)).collect()
+    }
+
+    /// `[n_out]`, zeros where it was packed without one.
+    pub fn bias(&self) -> &[f32] {
+        &self.bias[..self.n_out]
+    }
+
+    /// What follows the sums.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
     /// `rows [n, n_in]` to `out [n, n_out]`, row-major.
     ///
     /// # Panics
@@ -308,6 +333,7 @@ mod tests {
             let (rows, weights, bias) = (values(n * n_in, 1), values(n_in * n_out, 2), values(n_out, 3));
             for activation in [Activation::Identity, Activation::Gelu] {
                 let layer = Dense::new(&weights, &bias, activation);
+                assert!(layer.weights() == weights && layer.bias() == bias, "{n_in}×{n_out} unpacked");
                 let mut out = vec![f32::NAN; n * n_out];
                 layer.forward(&rows, &mut out);
                 for r in 0..n {

@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
         super::usage!("--eval-speakers names all {} speakers of the files; leave some to train on", speakers.len());
     }
     let there = args.store.is_dir().then(|| Store::open(&args.store)).and_then(Result::ok);
-    let codec = args.codec.open(there.as_ref().and_then(Store::codec))?;
+    let codec = args.codec.open(there.as_ref().and_then(Store::codec), session)?;
     let tally = corpus::encode(&plan, &files, &codec, &session.job()?, &|sentence| session.console.warning(sentence))?;
     let text = format!(
         "{}: {} utterances encoded ({:.1} min), {} already there, {} skipped; D {}, {} Hz\n{}",

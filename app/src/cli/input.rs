@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use driftscope_core::codec::{Codec, CodecKind, CodecOptions, EncodecFrames, EndPadding, Gelu, Tap};
 use driftscope_core::context::{Corpus, Side, Source, StoredCorpus};
+use driftscope_core::engine::DeviceChoice;
 use driftscope_core::latents::{CodecTag, Store, StoreError};
 use driftscope_core::predict::Predictor;
 
@@ -47,13 +48,16 @@ pub(super) struct CodecArgs {
 }
 
 impl CodecArgs {
-    /// What was asked for, else what made the store, else the demo codec.
-    pub(super) fn open(&self, stored: Option<&CodecTag>) -> anyhow::Result<Codec> {
+    /// What was asked for, else what made the store, else the demo codec; on the GPU where that was asked for.
+    pub(super) fn open(&self, stored: Option<&CodecTag>, session: &Session) -> anyhow::Result<Codec> {
         let stored_kind = stored.and_then(|tag| tag.codec.parse::<CodecKind>().ok());
         let kind = self.codec.or(stored_kind).unwrap_or(CodecKind::Demo);
         let stored = stored.filter(|_| Some(kind) == stored_kind);
         let options = self.options(stored.map(weights::chosen).unwrap_or_default());
-        self.open_as(kind, &options, stored.and_then(weights::named_before))
+        let codec = self.open_as(kind, &options, stored.and_then(weights::named_before))?;
+        // Only then: a GPU's kernels are compiled anew in every run, which takes longer than the CPU takes for most folders.
+        let asked = matches!(session.choice, DeviceChoice::Gpu | DeviceChoice::Cuda);
+        if kind == CodecKind::Demo || !asked { Ok(codec) } else { Ok(codec.on(&session.job()?)) }
     }
 
     /// What was chosen, else what `otherwise` says.
@@ -154,7 +158,7 @@ pub(super) fn predictor<'a>(path: &Path, latents: impl Into<Source<'a>>, session
 /// The codec that decodes latents made by `made_by`: that one, found by its name, or the one asked for. A codec other than the store's is
 /// used only when asked for by name.
 pub(super) fn codec_for(made_by: Option<&CodecTag>, dim: usize, asked: &CodecArgs, session: &Session) -> anyhow::Result<Codec> {
-    let codec = asked.open(made_by)?;
+    let codec = asked.open(made_by, session)?;
     let ours = codec.tag();
     if codec.dim() != dim {
         let made = made_by.map_or_else(|| "another codec".to_owned(), crate::open::named);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use driftscope_core::audio::{self, write_wav};
-use driftscope_core::codec::Codec;
+use driftscope_core::codec::{Codec, CodecError};
 use driftscope_core::latents::scan_audio;
 use driftscope_core::perceive::{Measure, POOR_ROUND_TRIP_STOI, scores};
 use serde_json::{Map, Value, json};
@@ -63,13 +63,14 @@ pub(super) fn run(args: &Args, session: &Session) -> anyhow::Result<Report> {
     if let Some(folder) = &args.wav {
         unwritten(&files, folder, args.force)?;
     }
-    let codec = args.codec.open(None)?;
+    let codec = args.codec.open(None, session)?;
     let progress = session.console.progress();
     let (mut measured, mut problems) = (Vec::new(), Vec::new());
     for (index, file) in files.iter().enumerate() {
         session.cancel.check()?;
         match measure(file, &codec, args) {
             Ok(one) => measured.push(one),
+            Err(error) if matches!(error.downcast_ref(), Some(CodecError::Device(_))) => return Err(error),
             Err(error) => {
                 session.console.warning(&format!("skipped {}", super::sentence(&error)));
                 problems.push(super::sentence(&error));

@@ -309,6 +309,8 @@ struct Bench {
     sounds: BTreeMap<Source, Arc<Sound>>,
     /// What there is of a long truth, and of which.
     pieces: Option<(Basis, Pieces)>,
+    /// Of what the newest rollout is that was heard before the truth around it.
+    ahead: Option<Basis>,
     playhead: Playhead,
     /// Works beside this thread.
     scorer: Arc<Lane<Vec<Pair>>>,
@@ -321,6 +323,7 @@ impl Bench {
             scorer,
             playhead,
             pieces: None,
+            ahead: None,
             player_rate_hz: 0,
             sessions: Vec::new(),
             grounds: BTreeMap::new(),
@@ -384,6 +387,7 @@ impl Bench {
                 rolled
             }
         };
+        self.rollout_ahead(&session, &view, &rolled, cancel, asked)?;
         for source in [Source::Truth, view.source] {
             self.sound(&session, &view, &rolled, source, cancel, asked)?;
         }

@@ -16,7 +16,7 @@ use super::neural::stack::{Layer, Stack};
 use super::neural::transformer::{Transformer, TransformerConfig};
 use super::neural::weights::Weights;
 use super::neural::{Parts, Side};
-use super::{CodecError, CodecOptions, Gelu};
+use super::{CodecError, CodecKind, CodecOptions, Gelu};
 
 /// Why a file without an encoder cannot encode.
 const NO_ENCODER: &str = "its encoder is all zeros (a release without voice cloning), so it decodes only; to encode, take the file of the \
@@ -133,7 +133,7 @@ impl Layers {
 pub(super) fn load(path: &Path, options: &CodecOptions) -> Result<Parts, CodecError> {
     let found: Found<Config> = find(path, options, "calm", section)?;
     let config = &found.config;
-    let gelu = options.gelu.unwrap_or(Gelu::Tanh);
+    let gelu = options.gelu.or(CodecKind::Calm.gelu()).expect("CALM has transformers");
     let (seanet, transformer) = (config.seanet.config(), config.transformer.config(gelu));
     let decoder_seanet = config.decoder_seanet.as_ref().unwrap_or(&config.seanet);
     let decoder_transformer = config.decoder_transformer.as_ref().unwrap_or(&config.transformer).config(gelu);

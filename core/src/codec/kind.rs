@@ -35,6 +35,16 @@ impl CodecKind {
             Self::Calm => "calm",
         }
     }
+
+    /// What its authors' transformers use.
+    pub(super) fn gelu(self) -> Option<Gelu> {
+        match self {
+            Self::Mimi => Some(Gelu::Exact),
+            // Since pocket-tts 3.2.
+            Self::Calm => Some(Gelu::Tanh),
+            Self::Demo | Self::Encodec => None,
+        }
+    }
 }
 
 impl fmt::Display for CodecKind {
@@ -66,7 +76,7 @@ pub struct CodecOptions {
     pub frames: EncodecFrames,
     /// How sound that ends within a frame is filled up.
     pub end: EndPadding,
-    /// Which GELU the transformers use; by default the exact one for Mimi, the tanh approximation for CALM (pocket-tts since 3.2).
+    /// Which GELU the transformers use; by default what the codec's authors use.
     pub gelu: Option<Gelu>,
 }
 

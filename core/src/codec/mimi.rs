@@ -16,7 +16,7 @@ use super::neural::stack::{Layer, Stack};
 use super::neural::transformer::{Transformer, TransformerConfig};
 use super::neural::weights::Weights;
 use super::neural::{Parts, Side};
-use super::{CodecError, CodecOptions, Gelu};
+use super::{CodecError, CodecKind, CodecOptions};
 
 /// The fields of transformers' `MimiConfig` that matter here; what is not given is as published.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -106,7 +106,7 @@ pub(super) fn load(path: &Path, options: &CodecOptions) -> Result<Parts, CodecEr
         context: config.sliding_window,
         rope_theta: config.rope_parameters.as_ref().map(|r| r.rope_theta).or(config.rope_theta).unwrap_or(10_000.0),
         norm_epsilon: config.norm_eps,
-        gelu: options.gelu.unwrap_or(Gelu::Exact).into(),
+        gelu: options.gelu.or(CodecKind::Mimi.gelu()).expect("Mimi has transformers").into(),
     };
     found.require(config.num_residual_layers == 1, || "num_residual_layers must be 1".to_owned())?;
     seanet.check(&found)?;

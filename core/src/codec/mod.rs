@@ -18,8 +18,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::audio::AudioClip;
-use crate::job::{Cancel, Cancelled};
+use crate::job::{Cancel, Cancelled, JobCtx};
 use crate::latents::{CodecTag, Latents};
+use neural::device::Place;
 
 pub use demo::DemoCodec;
 pub use kind::{CodecKind, CodecOptions, EncodecFrames, EndPadding, Gelu, Tap};
@@ -46,6 +47,9 @@ pub enum CodecError {
     /// Sound or latents that do not fit the codec.
     #[error("{0}")]
     Input(String),
+    /// A device that does not compute what the processor does.
+    #[error("{0}")]
+    Device(String),
     /// Stopped.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -78,6 +82,17 @@ impl Codec {
             CodecKind::Mimi | CodecKind::Encodec | CodecKind::Calm => {
                 Ok(Self::Neural(Arc::new(NeuralCodec::open(kind, weights, options)?)))
             }
+        }
+    }
+
+    /// The same with whole sounds coded by burn on the device of `job`, which is told what that takes; streams, and the demo codec, stay on
+    /// the processor, where wholes go too should the device be lost. One that does not compute what the processor does is an error of
+    /// the first whole.
+    #[must_use]
+    pub fn on(&self, job: &JobCtx) -> Self {
+        match self {
+            Self::Demo(_) => self.clone(),
+            Self::Neural(codec) => Self::Neural(Arc::new(codec.on(job))),
         }
     }
 
@@ -189,9 +204,21 @@ impl Codec {
 
     /// A stream that encodes as sound arrives.
     pub fn encoder(&self) -> Result<EncodeStream, CodecError> {
+        self.encoder_at(Place::Processor)
+    }
+
+    fn encoder_at(&self, place: Place) -> Result<EncodeStream, CodecError> {
         match self {
             Self::Demo(codec) => Ok(EncodeStream::demo(Arc::clone(codec))),
-            Self::Neural(codec) => Ok(EncodeStream::neural(neural::Encoding::new(Arc::clone(codec))?)),
+            Self::Neural(codec) => Ok(EncodeStream::neural(neural::Encoding::new(Arc::clone(codec), place)?)),
+        }
+    }
+
+    /// What `work` gives where wholes are coded; it starts over on the processor where the device is lost.
+    fn wherever<T>(&self, mut work: impl FnMut(Place) -> T) -> T {
+        match self {
+            Self::Demo(_) => work(Place::Processor),
+            Self::Neural(codec) => codec.wherever(work),
         }
     }
 

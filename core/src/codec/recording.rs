@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::neural::device::Place;
 use super::{Codec, CodecError};
 use crate::audio::{AudioError, AudioReader, Resampler};
 use crate::job::{Cancel, Cancelled};
@@ -44,11 +45,15 @@ impl Codec {
     /// Encodes the sound file at `path`, of any rate, channels averaged. Of the sound only some seconds are in memory at a time, so an
     /// hour costs no more than its latents. `heard` is told the seconds done in each piece. Given up as soon as `stop` says so.
     pub fn encode_file(&self, path: &Path, stop: &Cancel, heard: impl Fn(f64)) -> Result<Recording, RecordingError> {
+        self.wherever(|place| self.encode_file_at(place, path, stop, &heard))
+    }
+
+    fn encode_file_at(&self, place: Place, path: &Path, stop: &Cancel, heard: &impl Fn(f64)) -> Result<Recording, RecordingError> {
         let refused = |source: CodecError| RecordingError::Codec { path: path.into(), source };
         let mut reader = AudioReader::open(path)?;
         let (rate_hz, hop_samples) = (self.sample_rate_hz(), self.hop_samples());
         let mut resampler = Resampler::new(reader.sample_rate_hz(), rate_hz)?;
-        let mut encoder = self.encoder().map_err(refused)?;
+        let mut encoder = self.encoder_at(place).map_err(refused)?;
         let mut energy = Energy::new(hop_samples);
         let (mut values, mut n_samples) = (Vec::new(), 0);
         let mut take = |sound: &mut Vec<f32>| -> Result<(), RecordingError> {

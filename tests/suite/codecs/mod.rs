@@ -1,5 +1,6 @@
 //! Mimi, EnCodec and CALM's VAE: the same as their references, the same in pieces as in one, and clear about files they cannot use.
 
+mod device;
 pub(crate) mod models;
 mod parity;
 mod pieces;

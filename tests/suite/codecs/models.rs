@@ -11,7 +11,7 @@ use safetensors::tensor::TensorView;
 #[derive(Clone, Default)]
 pub(crate) struct Model {
     pub(super) tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-    config: serde_json::Value,
+    pub(super) config: serde_json::Value,
 }
 
 /// Sizes all three share.

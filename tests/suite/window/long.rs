@@ -1,4 +1,4 @@
-//! A long utterance is heard from the cursor on before all of it is decoded.
+//! A long utterance is heard before all of it is decoded: its rollout first, then the truth from the cursor on.
 
 use driftscope_core::codec::{Codec, CodecKind, CodecOptions};
 use driftscope_core::latents::Latents;
@@ -7,7 +7,7 @@ use super::*;
 use crate::codecs::models::Model;
 
 #[test]
-fn the_first_sound_of_a_long_utterance_is_around_the_cursor() {
+fn the_first_sounds_of_a_long_utterance_are_around_the_cursor() {
     let folder = tempfile::tempdir().unwrap();
     let codec = Codec::open(CodecKind::Calm, &Model::new(CodecKind::Calm).write(folder.path()), &CodecOptions::default()).unwrap();
     let (dim, n_frames, frame_rate_hz) = (codec.dim(), (90.0 * codec.frame_rate_hz()) as usize, codec.frame_rate_hz());
@@ -32,9 +32,18 @@ fn the_first_sound_of_a_long_utterance_is_around_the_cursor() {
     let cursor = (state.position_sec * 24_000.0) as usize;
     assert_eq!(cursor, 45 * 24_000, "in the middle");
     let n_sounding = whole.iter().filter(|x| **x != 0.0).count();
-    let mut heard = Vec::new();
-    while heard.last().is_none_or(|n: &usize| *n < n_sounding) {
+    let (mut heard, mut rolled) = (Vec::new(), Vec::new());
+    while heard.last().is_none_or(|n: &usize| *n < n_sounding) || rolled.len() < 2 {
         let delivery = worker.wait(Duration::from_secs(20)).expect("the worker answers");
+        if let Delivery::Sound(sound) = &delivery
+            && sound.source == Source::Rollout
+            && sound.clip.samples.len() > cursor
+        {
+            if rolled.is_empty() {
+                assert!(heard.is_empty(), "the rollout, which is listened to, waits for no truth");
+            }
+            rolled.push(sound.clip.samples.clone());
+        }
         if let Delivery::Sound(sound) = &delivery
             && sound.source == Source::Truth
             && sound.clip.samples.len() == whole.len()
@@ -50,4 +59,10 @@ fn the_first_sound_of_a_long_utterance_is_around_the_cursor() {
     }
     assert!(heard[0] < 4 * 24_000 && heard.len() > 3, "the first is short, and more of it comes: {heard:?}");
     assert!(heard.is_sorted());
+
+    assert_eq!(state.view.source, Source::Rollout);
+    let lead = 24_000;
+    assert!(rolled[0][..cursor - lead - 1_920].iter().all(|x| *x == 0.0) && rolled[0][cursor - lead] != 0.0);
+    assert!(rolled[0].len() == rolled[1].len() && rolled[1][..cursor - 1_920] == whole[..cursor - 1_920]);
+    assert_eq!(rolled[0][cursor - lead..], rolled[1][cursor - lead..], "what was heard first stays");
 }

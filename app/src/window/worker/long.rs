@@ -1,4 +1,5 @@
-//! Long utterances, heard before all of them is decoded: the truth in pieces that grow, from the playhead on.
+//! Long utterances, heard before all of them is decoded: a rollout from a little before its start, the truth in pieces that grow, from
+//! the playhead on.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,12 +11,14 @@ use driftscope_core::codec::{Codec, Pieces};
 use driftscope_core::job::Cancel;
 use driftscope_core::latents::Latents;
 use driftscope_core::playback;
+use driftscope_core::rollout::splice;
 
-use super::{Bench, Delivery, Sound};
+use super::{Bench, Delivery, Rolled, Sound};
 use crate::window::picture::picture_where;
+use crate::window::session::Session;
 use crate::window::source::Source;
 use crate::window::trace;
-use crate::window::view::Basis;
+use crate::window::view::{Basis, View};
 
 /// From this length on, an utterance is heard before all of it is decoded.
 const LONG_SEC: f64 = 60.0;
@@ -70,6 +73,34 @@ impl Bench {
         }
     }
 
+    /// A rollout that is listened to in a long utterance whose truth is not there yet: silent up to a little before its start.
+    pub(super) fn rollout_ahead(
+        &mut self,
+        session: &Session,
+        view: &View,
+        rolled: &Rolled,
+        cancel: &Cancel,
+        asked: Instant,
+    ) -> anyhow::Result<()> {
+        let (Some(codec), Some(basis)) = (&session.codec, Basis::of(view.source, view, &rolled.choice)) else { return Ok(()) };
+        let truth = &session.corpus.utterances[rolled.choice.utterance].latents;
+        let of_truth = Basis::of(Source::Truth, view, &rolled.choice);
+        let is_there = self.sounds.get(&Source::Truth).is_some_and(|made| of_truth.is_some_and(|basis| basis == made.basis));
+        if is_there || !is_long(codec, truth.n_frames()) || self.ahead.as_ref() == Some(&basis) {
+            return Ok(());
+        }
+        let Some(rollout) = self.rollout_of(view.source, rolled) else { return Ok(()) };
+        let spliced = splice(truth, rollout, 0);
+        let lead = (LEAD_SEC * codec.frame_rate_hz()).round() as usize;
+        let first = rollout.segments[0].t0.saturating_sub(lead);
+        let mut pieces = Pieces::new(codec, spliced.n_frames());
+        pieces.decode(&spliced, first, spliced.n_frames() - first, cancel)?;
+        self.desk.deliver(Delivery::Sound(self.so_far(codec, view.source, &basis, &pieces)?));
+        trace(&format!("{} ahead of the truth", view.source.name()), asked);
+        self.ahead = Some(basis);
+        Ok(())
+    }
+
     fn decode_pieces(
         &self,
         codec: &Codec,
@@ -93,7 +124,7 @@ impl Bench {
             pieces.decode(truth, wanted, n_frames, cancel)?;
             (fresh, expected) = (fresh + n_frames, Some(next + n_frames));
             if fresh == due {
-                self.desk.deliver(Delivery::Sound(self.so_far(codec, basis, pieces)?));
+                self.desk.deliver(Delivery::Sound(self.so_far(codec, Source::Truth, basis, pieces)?));
                 trace(&format!("Ground truth, {:.0} s from {begun:.1} s on", fresh as f64 / codec.frame_rate_hz()), asked);
                 (due, fresh) = (GROWTH * due, 0);
             }
@@ -101,7 +132,7 @@ impl Bench {
     }
 
     /// What is there, as a sound: the rest is silent, and not looked at.
-    fn so_far(&self, codec: &Codec, basis: &Basis, pieces: &Pieces) -> anyhow::Result<Arc<Sound>> {
+    fn so_far(&self, codec: &Codec, source: Source, basis: &Basis, pieces: &Pieces) -> anyhow::Result<Arc<Sound>> {
         let parts = parts(pieces.frames(), codec.hop_samples());
         let clip = AudioClip { samples: pieces.samples().to_vec(), sample_rate_hz: codec.sample_rate_hz() };
         let heard: Vec<f32> = parts.iter().flat_map(|part| &clip.samples[part.clone()]).copied().collect();
@@ -109,16 +140,7 @@ impl Bench {
         // Both as long as the whole, so they take their time in memory alone.
         let (for_player, picture) = rayon::join(|| parts_at_rate(&clip, &parts, self.player_rate_hz), || picture_where(&clip, &parts));
         let for_player = for_player?;
-        Ok(Arc::new(Sound {
-            source: Source::Truth,
-            basis: basis.clone(),
-            clip,
-            for_player,
-            loudness_lufs,
-            peak,
-            picture,
-            difference: None,
-        }))
+        Ok(Arc::new(Sound { source, basis: basis.clone(), clip, for_player, loudness_lufs, peak, picture, difference: None }))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::window::picture::{difference, picture};
 use crate::window::session::Session;
 use crate::window::source::Source;
 use crate::window::trace;
-use crate::window::view::{Basis, View};
+use crate::window::view::{Basis, Choice, View};
 
 /// A sound to be measured, what of, and that.
 pub(super) type Pair = (Arc<Sound>, Source, Arc<AudioClip>);
@@ -65,7 +65,6 @@ impl Bench {
         let utterance = rolled.choice.utterance;
         let truth = &session.corpus.utterances[utterance].latents;
         let around = self.sounds.get(&Source::Truth).map(|truth| &truth.clip);
-        let on_from = |rollout: &Rollout| in_place(codec, &splice(truth, rollout, 0), rollout.segments[0].t0, around, cancel);
         let clip = match source {
             Source::Truth if is_long(codec, truth.n_frames()) => self.decode_long(codec, truth, &basis, cancel, asked)?,
             Source::Truth => codec.decode_unless(truth, cancel)?,
@@ -73,13 +72,8 @@ impl Bench {
                 Some(clip) => clip.clone(),
                 None => return Ok(()),
             },
-            Source::Rollout => on_from(&rolled.live)?,
-            Source::Branch(id) => match self.kept.get(&id).filter(|k| k.branch.choice.utterance == utterance) {
-                Some(kept) => on_from(&kept.rollout)?,
-                None => return Ok(()),
-            },
-            Source::Comparand(comparand) => match self.compared.get(&comparand).filter(|_| comparand.store == rolled.choice.store) {
-                Some(compared) => on_from(&compared.live)?,
+            Source::Rollout | Source::Branch(_) | Source::Comparand(_) => match self.rollout_of(source, rolled) {
+                Some(rollout) => in_place(codec, &splice(truth, rollout, 0), rollout.segments[0].t0, around, cancel)?,
                 None => return Ok(()),
             },
             Source::Splice(steps) => {
@@ -101,6 +95,17 @@ impl Bench {
         self.desk.deliver(Delivery::Sound(sound));
         trace(&source.name(), asked);
         Ok(())
+    }
+
+    /// The rollout that a source is the sound of; `None` where it is none, or not there.
+    pub(super) fn rollout_of<'a>(&'a self, source: Source, rolled: &'a Rolled) -> Option<&'a Rollout> {
+        let Choice { store, utterance, .. } = rolled.choice;
+        match source {
+            Source::Rollout => Some(&rolled.live),
+            Source::Branch(id) => self.kept.get(&id).filter(|k| k.branch.choice.utterance == utterance).map(|kept| &kept.rollout),
+            Source::Comparand(comparand) => self.compared.get(&comparand).filter(|_| comparand.store == store).map(|made| &made.live),
+            _ => None,
+        }
     }
 
     /// A sound ready to be shown and heard.

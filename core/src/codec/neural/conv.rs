@@ -39,19 +39,113 @@ pub(in crate::codec) struct Shape {
     pub(in crate::codec) stride: usize,
 }
 
+/// How a causal convolution goes over its line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    shape: Shape,
+    padding: Padding,
+}
+
+/// What stands before and behind the frames of a line: one of them each, or silence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pad {
+    pub(super) before: Vec<Option<usize>>,
+    pub(super) after: Vec<Option<usize>>,
+}
+
+/// What a convolution knows besides its line: whether the padding on the left is in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Start {
+    padded: bool,
+}
+
+impl Course {
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Frames of padding on the left.
+    pub(super) fn left(&self) -> usize {
+        self.shape.kernel - self.shape.stride
+    }
+
+    /// The frame that stands `left - i` before the first.
+    fn mirrored(&self, i: usize) -> usize {
+        if self.padding == Padding::Reflect { self.left() - i } else { 0 }
+    }
+
+    /// The frame that stands `i` behind the last of `n`.
+    fn continued(&self, n: usize, i: usize) -> usize {
+        if self.padding == Padding::Reflect { n - 2 - i } else { n - 1 }
+    }
+
+    /// What is put around the `n` frames of a line that has not begun, once they are enough to tell.
+    pub(super) fn open(&self, start: &mut Start, n: usize) -> Option<Pad> {
+        let left = self.left();
+        let frame = |i: usize| (self.padding != Padding::Zeros).then(|| self.mirrored(i));
+        if start.padded || left > 0 && frame(0).is_some_and(|first| n <= first) {
+            return None;
+        }
+        start.padded = true;
+        Some(Pad { before: (0..left).map(frame).collect(), after: Vec::new() })
+    }
+
+    /// Output frames that a line of `n` frames is enough for.
+    pub(super) fn outputs(&self, start: Start, n: usize) -> usize {
+        let Shape { kernel, stride, .. } = self.shape;
+        if start.padded && n >= kernel { (n - kernel) / stride + 1 } else { 0 }
+    }
+
+    /// Output frames of `n` in all, if neither what is put before them nor what behind them depends on their end.
+    pub(super) fn outputs_unpadded(&self, n: usize) -> Option<usize> {
+        let enough = self.padding != Padding::Reflect || n > self.left();
+        (enough && n.is_multiple_of(self.shape.stride)).then_some(n / self.shape.stride)
+    }
+
+    /// What is put around the last `n` frames of a line, so that none is left over.
+    pub(super) fn close(&self, start: &mut Start, n: usize) -> Option<Pad> {
+        let Shape { stride, .. } = self.shape;
+        let left = self.left();
+        if start.padded {
+            let behind = |i: usize| (self.padding != Padding::Zeros).then(|| self.continued(n, i));
+            return (n > left).then(|| Pad { before: Vec::new(), after: (0..stride - (n - left)).map(behind).collect() });
+        }
+        if n == 0 {
+            return None;
+        }
+        // A sound that is not longer than what is mirrored: silence is appended before mirroring and as much cut off after it, which is
+        // what transformers does.
+        start.padded = true;
+        let extra = n.next_multiple_of(stride) - n;
+        let silence = (left.max(extra) + 1).saturating_sub(n);
+        let frame = |i: usize| (i < n).then_some(i);
+        let before = (0..left).map(|i| frame(self.mirrored(i))).collect();
+        let behind = (0..extra).map(|i| frame(self.continued(n + silence, i)));
+        let after = std::iter::repeat_n(None, silence).chain(behind).take(extra).collect();
+        Some(Pad { before, after })
+    }
+}
+
+impl Pad {
+    /// The frames of `line` `[n, channels]` with these around them.
+    fn put(&self, line: &mut Vec<f32>, channels: usize) {
+        let frames = |line: &[f32], which: &[Option<usize>]| -> Vec<f32> {
+            let silence = vec![0.0; channels];
+            let frame = |at: &Option<usize>| at.map_or(&silence[..], |at| &line[at * channels..(at + 1) * channels]).to_vec();
+            which.iter().flat_map(frame).collect()
+        };
+        let [before, after] = [&self.before, &self.after].map(|which| frames(line, which));
+        line.splice(..0, before);
+        line.extend(after);
+    }
+}
+
 /// A causal convolution and the activation behind it.
 #[derive(Debug)]
 pub(in crate::codec) struct Conv {
     /// `kernel · input` to `output`.
     taps: Dense,
-    shape: Shape,
-    padding: Padding,
-}
-
-/// What a convolution knows besides its line.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::codec) struct Start {
-    padded: bool,
+    course: Course,
 }
 
 impl Conv {
@@ -68,31 +162,35 @@ impl Conv {
         let raw = kernel_of(weights, name, [output, input, kernel])?;
         let bias = bias_of(weights, name, output, bias)?;
         let taps = Dense::pack([kernel * input, output], &bias, activation, |i, o| raw[(o * input + i % input) * kernel + i / input]);
-        Ok(Self { taps, shape, padding })
+        Ok(Self { taps, course: Course { shape, padding } })
     }
 
     /// The line of a new stream.
     pub(super) fn start(&self, line: &mut Vec<f32>) -> Start {
         line.clear();
-        let padded = self.left() == 0 || self.padding == Padding::Zeros;
-        if padded {
-            line.resize(self.left() * self.shape.input, 0.0);
-        }
-        Start { padded }
+        let mut start = Start::default();
+        self.open(&mut start, line);
+        start
     }
 
-    /// Frames of padding on the left.
-    pub(super) fn left(&self) -> usize {
-        self.shape.kernel - self.shape.stride
+    fn open(&self, start: &mut Start, line: &mut Vec<f32>) {
+        let channels = self.course.shape.input;
+        if let Some(pad) = self.course.open(start, line.len() / channels) {
+            pad.put(line, channels);
+        }
+    }
+
+    pub(super) fn course(&self) -> Course {
+        self.course
     }
 
     /// How many frames behind a changed one change with it.
     pub(super) fn reach(&self) -> usize {
-        self.shape.kernel - 1
+        self.course.shape.kernel - 1
     }
 
     pub(super) fn output(&self) -> usize {
-        self.shape.output
+        self.course.shape.output
     }
 
     /// The product of every window with the taps.
@@ -101,7 +199,7 @@ impl Conv {
     }
 
     pub(super) fn push(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
-        let Shape { input, output, stride, .. } = self.shape;
+        let Shape { input, output, stride, .. } = self.course.shape;
         let n = self.outputs(start, line);
         let from = out.len();
         out.resize(from + n * output, 0.0);
@@ -109,66 +207,23 @@ impl Conv {
         line.drain(..n * stride * input);
     }
 
+    /// Output frames that the line is enough for.
+    pub(super) fn outputs(&self, start: &mut Start, line: &mut Vec<f32>) -> usize {
+        self.open(start, line);
+        self.course.outputs(*start, line.len() / self.course.shape.input)
+    }
+
     /// Pads what does not fill a stride, and pushes it.
     pub(super) fn finish(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
-        self.pad_end(start, line);
+        self.close(start, line);
         self.push(start, line, out);
     }
 
-    /// Output frames that the line is enough for.
-    pub(super) fn outputs(&self, start: &mut Start, line: &mut Vec<f32>) -> usize {
-        let Shape { input, kernel, stride, .. } = self.shape;
-        start.padded = start.padded || self.pad_left(line);
-        let n = line.len() / input;
-        if start.padded && n >= kernel { (n - kernel) / stride + 1 } else { 0 }
-    }
-
-    pub(super) fn pad_end(&self, start: &mut Start, line: &mut Vec<f32>) {
-        let n = line.len() / self.shape.input;
-        if start.padded && n > self.left() {
-            self.pad_right(line, self.shape.stride - (n - self.left()));
-        } else if !start.padded && n > 0 {
-            self.pad_short(line);
-            start.padded = true;
+    pub(super) fn close(&self, start: &mut Start, line: &mut Vec<f32>) {
+        let channels = self.course.shape.input;
+        if let Some(pad) = self.course.close(start, line.len() / channels) {
+            pad.put(line, channels);
         }
-    }
-
-    /// Prepends what the first frames tell of it; false where more are needed.
-    fn pad_left(&self, line: &mut Vec<f32>) -> bool {
-        let (input, left) = (self.shape.input, self.left());
-        let n = line.len() / input;
-        let mirrored = |i: usize| if self.padding == Padding::Reflect { left - i } else { 0 };
-        if n <= mirrored(0) {
-            return false;
-        }
-        let pad: Vec<f32> = (0..left).flat_map(|i| line[mirrored(i) * input..(mirrored(i) + 1) * input].iter().copied()).collect();
-        line.splice(..0, pad);
-        true
-    }
-
-    fn pad_right(&self, line: &mut Vec<f32>, extra: usize) {
-        let input = self.shape.input;
-        let n = line.len() / input;
-        for i in 0..extra {
-            match self.padding {
-                Padding::Zeros => line.resize(line.len() + input, 0.0),
-                Padding::Replicate => line.extend_from_within((n - 1) * input..n * input),
-                Padding::Reflect => line.extend_from_within((n - 2 - i) * input..(n - 1 - i) * input),
-            }
-        }
-    }
-
-    /// A sound that is not longer than what is mirrored: silence is appended before mirroring and as much cut off after it, which is
-    /// what transformers does.
-    fn pad_short(&self, line: &mut Vec<f32>) {
-        let Shape { input, stride, .. } = self.shape;
-        let n = line.len() / input;
-        let extra = n.next_multiple_of(stride) - n;
-        let silence = (self.left().max(extra) + 1).saturating_sub(n);
-        line.resize(line.len() + silence * input, 0.0);
-        self.pad_left(line);
-        self.pad_right(line, extra);
-        line.truncate(line.len() - silence * input);
     }
 }
 
@@ -198,6 +253,10 @@ impl Transposed {
     pub(super) fn start(&self, line: &mut Vec<f32>) {
         line.clear();
         line.resize(self.shape.input, 0.0);
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
     }
 
     pub(super) fn stride(&self) -> usize {
@@ -241,6 +300,11 @@ impl Upsample {
     pub(super) fn start(&self, line: &mut Vec<f32>) {
         line.clear();
         line.resize(self.channels, 0.0);
+    }
+
+    /// `[2 · stride, channels]`: of the newer frame, then of the older one.
+    pub(super) fn weights(&self) -> &[f32] {
+        &self.weight
     }
 
     pub(super) fn stride(&self) -> usize {

@@ -73,6 +73,23 @@ impl Residual {
         self.first.start(line)
     }
 
+    pub(super) fn first(&self) -> &Conv {
+        &self.first
+    }
+
+    /// Hidden values to channels.
+    pub(super) fn second(&self) -> &Dense {
+        &self.second
+    }
+
+    /// The product that leads around, where it is not the input itself.
+    pub(super) fn shortcut(&self) -> Option<&Dense> {
+        match &self.shortcut {
+            Shortcut::Identity => None,
+            Shortcut::Product(layer) => Some(layer),
+        }
+    }
+
     pub(super) fn reach(&self) -> usize {
         self.first.reach()
     }
@@ -107,13 +124,13 @@ impl Residual {
     }
 
     pub(super) fn finish(&self, start: &mut Start, line: &mut Vec<f32>, out: &mut Vec<f32>) {
-        self.first.pad_end(start, line);
+        self.first.close(start, line);
         self.push(start, line, out);
     }
 
     /// As many frames as `out` takes; `x` begins with the frames before them that the first convolution sees.
     fn tile(&self, work: &mut Tile, x: &[f32], out: &mut [f32]) {
-        let (channels, hidden, before) = (self.channels, self.first.output(), self.first.left());
+        let (channels, hidden, before) = (self.channels, self.first.output(), self.first.course().left());
         let n = out.len() / channels;
         let x = &x[..(n + before) * channels];
         work.activated.clear();

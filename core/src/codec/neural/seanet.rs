@@ -1,5 +1,7 @@
 //! The convolutional encoders and decoders of all three codecs (SEANet, Tagliasacchi et al. 2020).
 
+use std::sync::Arc;
+
 use driftscope_numerics::activation::Activation;
 
 use super::config::Found;
@@ -77,7 +79,7 @@ impl SeanetConfig {
         }
         if self.n_lstm_layers > 0 {
             let lstm = Lstm::load(weights, &format!("encoder.layers.{i}.lstm"), channels, self.n_lstm_layers, Activation::Elu)?;
-            stack.add(format!("encoder.layers.{}", i + 1), Layer::Lstm(lstm));
+            stack.add(format!("encoder.layers.{}", i + 1), Layer::Lstm(Arc::new(lstm)));
             i += 1;
         }
         let shape = Shape { input: channels, output: self.dim, kernel: self.last_kernel, stride: 1 };
@@ -96,7 +98,7 @@ impl SeanetConfig {
         if self.n_lstm_layers > 0 {
             stack.add("decoder.layers.0", Layer::Conv(first));
             let lstm = Lstm::load(weights, "decoder.layers.1.lstm", channels, self.n_lstm_layers, Activation::Elu)?;
-            stack.add("decoder.layers.2", Layer::Lstm(lstm));
+            stack.add("decoder.layers.2", Layer::Lstm(Arc::new(lstm)));
             i += 1;
         } else {
             stack.add("decoder.layers.1", Layer::Conv(first));

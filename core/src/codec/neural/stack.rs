@@ -5,11 +5,13 @@
 //! layers near the latents on all there is, because each piece costs them a reading of their weights.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::StageOutput;
 use super::conv::{Conv, Start, Transposed, Upsample};
 use super::lstm::{Cell, Lstm};
 use super::residual::Residual;
+use super::tensors;
 use super::transformer::{Memory, Transformer};
 
 /// Samples that go through light layers at once.
@@ -25,7 +27,7 @@ pub(in crate::codec) enum Layer {
     Upsample(Upsample),
     Residual(Residual),
     Transformer(Transformer),
-    Lstm(Lstm),
+    Lstm(Arc<Lstm>),
 }
 
 /// What a layer keeps of one stream, besides its line.
@@ -47,7 +49,16 @@ pub(in crate::codec) struct Stack {
 
 /// One stream through a stack.
 #[derive(Clone, Debug)]
-pub(super) struct Flow {
+pub(super) enum Flow {
+    /// On the processor.
+    Here(Lines),
+    /// On a device.
+    There(tensors::Flow),
+}
+
+/// What lies between the layers, and in them.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
     states: Vec<State>,
     /// The input of each layer.
     lines: Vec<Vec<f32>>,
@@ -64,6 +75,29 @@ impl Stack {
 
     pub(in crate::codec) fn append(&mut self, other: Self) {
         self.layers.extend(other.layers);
+    }
+
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().map(|(_, layer)| layer)
+    }
+
+    /// Values of one frame that goes in.
+    pub(super) fn input(&self) -> usize {
+        self.input
+    }
+
+    /// Values of one frame that comes out.
+    pub(super) fn output(&self) -> usize {
+        self.layers.last().map_or(self.input, |(_, layer)| layer.output())
+    }
+
+    /// Frames that come of `n`, if none of their values depends on how the end is padded.
+    pub(super) fn outputs_unpadded(&self, n: usize) -> Option<usize> {
+        self.layers().try_fold(n, |n, layer| match layer {
+            Layer::Conv(conv) => conv.course().outputs_unpadded(n),
+            Layer::Residual(block) => block.first().course().outputs_unpadded(n),
+            Layer::Transposed(_) | Layer::Upsample(_) | Layer::Transformer(_) | Layer::Lstm(_) => Some(n * layer.stretch()),
+        })
     }
 
     /// Outputs behind the first one touched by a frame that may change with it; `usize::MAX` where that never ends.
@@ -103,16 +137,24 @@ impl Stack {
             state
         };
         let states = self.layers.iter().zip(&mut lines).map(start).collect();
-        Flow { states, lines }
+        Flow::Here(Lines { states, lines })
+    }
+
+    /// The same on a device that has these layers.
+    pub(super) fn start_on(&self, layers: &Arc<tensors::Layers>, first: usize) -> Flow {
+        Flow::There(layers.start(self, first))
     }
 
     /// More frames `[n, input]`; appends to `out` what comes of them.
     pub(super) fn push(&self, flow: &mut Flow, frames: &[f32], out: &mut Vec<f32>) {
-        // On one of the threads that share the products: from elsewhere each of them would wait for a thread to wake.
-        rayon::scope(|_| self.push_here(flow, frames, out));
+        match flow {
+            // On one of the threads that share the products: from elsewhere each of them would wait for a thread to wake.
+            Flow::Here(flow) => rayon::scope(|_| self.push_here(flow, frames, out)),
+            Flow::There(flow) => flow.push(frames, out),
+        }
     }
 
-    fn push_here(&self, flow: &mut Flow, frames: &[f32], out: &mut Vec<f32>) {
+    fn push_here(&self, flow: &mut Lines, frames: &[f32], out: &mut Vec<f32>) {
         let light = self.light();
         let mut between = Vec::new();
         let frames = if light.start == 0 {
@@ -142,6 +184,7 @@ impl Stack {
         if n == 0 {
             return;
         }
+        let Flow::Here(flow) = flow else { unreachable!("a device runs through everything") };
         rayon::scope(|_| {
             flow.lines[0].extend_from_slice(frames);
             let mut unwanted = Vec::new();
@@ -161,13 +204,17 @@ impl Stack {
         n - self.layers.iter().rev().take_while(|layer| is_light(layer)).count().max(1)..n
     }
 
-    fn step(&self, i: usize, flow: &mut Flow, out: &mut Vec<f32>) {
+    fn step(&self, i: usize, flow: &mut Lines, out: &mut Vec<f32>) {
         let (line, rest) = flow.lines[i..].split_first_mut().expect("a line for every layer");
         self.layers[i].1.push(&mut flow.states[i], line, rest.first_mut().unwrap_or(out));
     }
 
     /// Pads and flushes layer after layer.
     pub(super) fn finish(&self, flow: &mut Flow, out: &mut Vec<f32>) {
+        let flow = match flow {
+            Flow::Here(flow) => flow,
+            Flow::There(flow) => return flow.finish(self, out),
+        };
         for i in 0..self.layers.len() {
             self.step(i, flow, out);
             let (line, rest) = flow.lines[i..].split_first_mut().expect("a line for every layer");
@@ -193,7 +240,7 @@ impl Stack {
 
 impl Layer {
     /// Output frames per input frame where these are more.
-    fn stretch(&self) -> usize {
+    pub(super) fn stretch(&self) -> usize {
         match self {
             Self::Transposed(layer) => layer.stride(),
             Self::Upsample(layer) => layer.stride(),

@@ -52,17 +52,17 @@ pub(in crate::codec) struct Transformer {
 }
 
 #[derive(Debug)]
-struct Layer {
-    attention_norm: [Vec<f32>; 2],
+pub(super) struct Layer {
+    pub(super) attention_norm: [Vec<f32>; 2],
     /// To queries (already divided by √head_dim), keys, values.
-    qkv: Dense,
+    pub(super) qkv: Dense,
     /// Times the layer's scale.
-    out: Dense,
-    feedforward_norm: [Vec<f32>; 2],
+    pub(super) out: Dense,
+    pub(super) feedforward_norm: [Vec<f32>; 2],
     /// `dim` to `feedforward`.
-    up: Dense,
+    pub(super) up: Dense,
     /// `feedforward` to `dim`, times the layer's scale.
-    down: Dense,
+    pub(super) down: Dense,
 }
 
 /// What one stream keeps.
@@ -107,6 +107,19 @@ impl Transformer {
         let TransformerConfig { dim, n_heads, context, .. } = self.config;
         let heads = vec![Head::new(dim / n_heads, context, position); n_heads];
         Memory { position, layers: vec![heads; self.layers.len()], work: Work::default() }
+    }
+
+    pub(super) fn config(&self) -> TransformerConfig {
+        self.config
+    }
+
+    /// Radians per frame, `[head_dim / 2]`.
+    pub(super) fn frequencies(&self) -> &[f32] {
+        &self.frequencies
+    }
+
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
     }
 
     /// How many frames behind a changed one change with it.
