@@ -4,6 +4,7 @@
 //! `DRIFTSCOPE_PYTHON=/path/to/python cargo bench --profile dev --bench codecs` names a Python that has transformers and pocket-tts (and
 //! moshi, for Mimi in steps); it also makes the weights. `DRIFTSCOPE_CODECS` names a folder in which they are kept from one run to the
 //! next; where they are, Driftscope alone is measured without Python. `DRIFTSCOPE_CANDLE` names the program that `tests/candle` builds.
+//! With `DRIFTSCOPE_DEVICE=gpu` (or `cuda`) wholes are coded there; steps stay on the processor.
 //! Latents and sound are compared too: a fast wrong answer is not a result. `DRIFTSCOPE_SECONDS` is the length of the sound. Names of
 //! codecs as arguments (`-- calm`) leave out the others.
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
@@ -15,6 +16,8 @@ use std::time::Instant;
 
 use driftscope_core::audio::AudioClip;
 use driftscope_core::codec::{Codec, CodecError, CodecKind, CodecOptions};
+use driftscope_core::engine::{DeviceChoice, open_device};
+use driftscope_core::job::JobCtx;
 use driftscope_numerics::linear::{Accum, MatMut, MatRef, multiply_f32};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -24,7 +27,8 @@ use safetensors::{Dtype, SafeTensors};
 const SAMPLE_RATE_HZ: u32 = 24_000;
 /// 80 ms.
 const STEP_SAMPLES: usize = 1_920;
-const REPEATS: usize = 3;
+/// The machine's other guests make single runs scatter by a tenth; the fastest of seven is the program's own.
+const REPEATS: usize = 7;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let python = std::env::var_os("DRIFTSCOPE_PYTHON").map(PathBuf::from);
@@ -50,25 +54,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{seconds} s of sound at 24 kHz, full-size random weights, best of {REPEATS}; ratio: how many times as fast Driftscope is");
     println!("matrix products on this machine: {:.0} GFLOP/s in f32", peak() / 1e9);
     let threads = std::thread::available_parallelism()?.to_string();
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let kinds = [CodecKind::Mimi, CodecKind::Encodec, CodecKind::Calm].map(CodecKind::name);
+    let names: Vec<&str> = kinds.into_iter().filter(|kind| asked.is_empty() || asked.iter().any(|name| name == kind)).collect();
     let theirs: serde_json::Value = match &python {
-        Some(python) => serde_json::from_str(&reference(python, &["time", &folder.display().to_string(), &threads])?)?,
+        Some(python) => {
+            let place = folder.display().to_string();
+            serde_json::from_str(&reference(python, &[&["time", &place, &threads], &names[..]].concat())?)?
+        }
         None => serde_json::Value::Null,
     };
     let candle = match std::env::var_os("DRIFTSCOPE_CANDLE") {
-        Some(program) => serde_json::from_slice(&output(Command::new(program).arg(&folder))?)?,
-        None => serde_json::Value::Null,
+        Some(program) if names.contains(&"mimi") => serde_json::from_slice(&output(Command::new(program).arg(&folder))?)?,
+        _ => serde_json::Value::Null,
     };
+    let device = match std::env::var("DRIFTSCOPE_DEVICE").as_deref() {
+        Ok("gpu") => Some(open_device(DeviceChoice::Gpu)?),
+        Ok("cuda") => Some(open_device(DeviceChoice::Cuda)?),
+        _ => None,
+    };
+    if let Some(device) = &device {
+        println!("wholes on {}", device.description);
+    }
     for (kind, peers) in [
         (CodecKind::Mimi, vec![("transformers", &theirs["mimi"]), ("moshi", &theirs["moshi"]), ("candle", &candle)]),
         (CodecKind::Encodec, vec![("transformers", &theirs["encodec"])]),
         (CodecKind::Calm, vec![("pocket-tts", &theirs["calm"])]),
     ] {
-        let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-        if !asked.is_empty() && !asked.iter().any(|name| name == kind.name()) {
+        if !names.contains(&kind.name()) {
             continue;
         }
         let place = folder.join(kind.name());
         let codec = Codec::open(kind, &place.join("model.safetensors"), &CodecOptions::default())?;
+        let codec = device.as_ref().map_or_else(|| codec.clone(), |device| codec.on(&JobCtx::on(device, 0)));
         let ours = measure(&codec, &clip, &place.join("reference.safetensors"))?;
         for (what, key, mine) in &ours {
             print!("{kind:<8} {what:<22} {:8.1} ms", mine * 1e3);

@@ -1,7 +1,8 @@
 """Mimi, EnCodec 24 kHz and CALM's VAE by their reference packages, at full size with random weights.
 
-Usage: python codecs.py make FOLDER             writes FOLDER/{mimi,encodec,calm}/model.safetensors (and config.json)
-       python codecs.py time FOLDER THREADS     prints one JSON object of seconds for FOLDER/audio.safetensors (samples [n] float32, 24 kHz)
+Usage: python codecs.py make FOLDER                  writes FOLDER/{mimi,encodec,calm}/model.safetensors (and config.json)
+       python codecs.py time FOLDER THREADS NAME...  prints one JSON object of the named codecs' seconds for FOLDER/audio.safetensors
+                                                     (samples [n] float32, 24 kHz)
 
 `time` also writes FOLDER/CODEC/reference.safetensors (latents [frames, dim], audio [samples]), so that the caller can check that the
 same thing was computed. Needs torch, safetensors, transformers and pocket-tts; moshi, if it is there, gives Mimi's streaming times,
@@ -20,7 +21,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 FRAME = 1920
-REPEATS = 3
+REPEATS = 7
 
 
 def randomize(model, seed):
@@ -219,13 +220,14 @@ def main():
         return
     torch.set_num_threads(int(sys.argv[3]))
     audio = load_file(folder / "audio.safetensors")["samples"].view(1, 1, -1)
-    report = {
-        "mimi": time_mimi(folder / "mimi", audio),
-        "moshi": time_moshi(folder, audio),
-        "encodec": time_encodec(folder / "encodec", audio),
-        "calm": time_calm(folder / "calm", audio),
-        "torch": torch.__version__,
+    timings = {
+        "mimi": lambda: {"mimi": time_mimi(folder / "mimi", audio), "moshi": time_moshi(folder, audio)},
+        "encodec": lambda: {"encodec": time_encodec(folder / "encodec", audio)},
+        "calm": lambda: {"calm": time_calm(folder / "calm", audio)},
     }
+    report = {"torch": torch.__version__}
+    for name in sys.argv[4:]:
+        report.update(timings[name]())
     print(json.dumps(report))
 
 

@@ -10,7 +10,7 @@ use candle_transformers::models::mimi::{Config, Model};
 
 const FRAME: usize = 1920;
 const CODEBOOKS: usize = 8;
-const REPEATS: usize = 3;
+const REPEATS: usize = 7;
 
 fn best(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     work()?;
