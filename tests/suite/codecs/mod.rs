@@ -215,6 +215,27 @@ fn a_change_is_decoded_where_it_can_be_heard_and_nowhere_else() {
     }
 }
 
+/// What a codec keeps of the last change's past serves the next one only where it is that one's.
+#[test]
+fn changes_one_after_the_other_are_each_decoded_with_their_own_past() {
+    for kind in NEURAL {
+        let codec = tiny(kind, &CodecOptions::default());
+        let latents = codec.encode(&sound(60 * codec.hop_samples())).unwrap();
+        for (past, at, by) in [(0.0, 40, 0.5), (0.0, 40, -0.7), (0.3, 40, 0.5), (0.3, 41, 0.5), (0.3, 40, 0.2), (0.0, 40, 0.2)] {
+            let moved = |latents: &Latents, frames: std::ops::Range<usize>, by: f32| {
+                let mut moved = latents.clone();
+                moved.values[frames.start * latents.dim..frames.end * latents.dim].iter_mut().for_each(|v| *v += by);
+                moved
+            };
+            let truth = moved(&latents, 30..31, past);
+            let changed = moved(&truth, at..at + 3, by);
+            let around = codec.decode(&truth).unwrap();
+            let between = codec.decode_between(&changed, at..at + 3, &around, &Cancel::default()).unwrap();
+            assert!(between == codec.decode(&changed).unwrap(), "{kind}: the past by {past}, frame {at} by {by}");
+        }
+    }
+}
+
 #[test]
 fn an_excerpt_that_begins_far_enough_back_sounds_like_the_whole() {
     for kind in [CodecKind::Mimi, CodecKind::Calm] {

@@ -65,11 +65,21 @@ impl NeuralCodec {
         // everything in pieces of one length.
         let waits = self.options.frames == EncodecFrames::MeanInterpolated || next <= before || place == Place::Device;
         let next = if waits { begin } else { next.max(begin) };
+        let past = &latents.values[begin * latents.dim..next * latents.dim];
+        if past.is_empty() {
+            return Ok((self.start_decoding(place, begin)?, next));
+        }
+        if let Some(known) = self.past.lock().ok().as_deref().and_then(Option::as_ref).filter(|known| known.is_of(begin, past)) {
+            return Ok((known.state.clone(), next));
+        }
         let mut state = self.start_decoding(place, begin)?;
-        for frames in latents.values[begin * latents.dim..next * latents.dim].chunks(self.n_at_once()) {
+        for frames in past.chunks(self.n_at_once()) {
             stop.check()?;
             let native = self.native(&mut state, frames)?;
             self.parts.decoder.remember(&mut state.flow, &native);
+        }
+        if let Ok(mut known) = self.past.lock() {
+            *known = Some(Past { begin, latents: past.to_vec(), state: state.clone() });
         }
         Ok((state, next))
     }
@@ -177,6 +187,22 @@ struct DecodeState {
     flow: Flow,
     ungrouping: Ungrouping,
     n_frames: usize,
+}
+
+/// A past that a stream came to know: the next change is often where the last one was.
+#[derive(Debug)]
+pub(super) struct Past {
+    /// The frame that it begins with.
+    begin: usize,
+    latents: Vec<f32>,
+    state: DecodeState,
+}
+
+impl Past {
+    /// Whether it is that of these latents, to the bit.
+    fn is_of(&self, begin: usize, latents: &[f32]) -> bool {
+        self.begin == begin && bytemuck::cast_slice::<f32, u8>(&self.latents) == bytemuck::cast_slice::<f32, u8>(latents)
+    }
 }
 
 /// Decoding as latents arrive.

@@ -23,13 +23,14 @@ pub(super) mod transformer;
 pub(super) mod weights;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use driftscope_numerics::dense::Dense;
 
 use super::{CodecError, CodecKind, CodecOptions, EncodecFrames, EndPadding, Gelu, Tap, calm, encodec, mimi};
 use crate::job::JobCtx;
 use crate::latents::CodecTag;
+use decoding::Past;
 use device::OnDevice;
 use grouping::GROUP;
 use quantize::Quantizer;
@@ -85,6 +86,8 @@ pub struct NeuralCodec {
     options: CodecOptions,
     /// Where wholes are coded, if not on the processor.
     device: Option<OnDevice>,
+    /// What was last decoded from the middle on.
+    past: Mutex<Option<Past>>,
 }
 
 impl NeuralCodec {
@@ -95,14 +98,15 @@ impl NeuralCodec {
             CodecKind::Calm => calm::load(weights, options)?,
             CodecKind::Demo => return Err(CodecError::Input("the demo codec is no stack of layers".to_owned())),
         };
-        let codec = Self { kind, parts: Arc::new(parts), options: options.clone(), device: None };
+        let codec = Self { kind, parts: Arc::new(parts), options: options.clone(), device: None, past: Mutex::default() };
         codec.check_tap()?;
         Ok(codec)
     }
 
     /// The same with wholes coded on the device of `job`.
     pub(super) fn on(&self, job: &JobCtx) -> Self {
-        Self { kind: self.kind, parts: Arc::clone(&self.parts), options: self.options.clone(), device: Some(OnDevice::new(job)) }
+        let device = Some(OnDevice::new(job));
+        Self { kind: self.kind, parts: Arc::clone(&self.parts), options: self.options.clone(), device, past: Mutex::default() }
     }
 
     fn check_tap(&self) -> Result<(), CodecError> {
