@@ -236,7 +236,9 @@ fn split_before(plan: &Plan, files: &[AudioFile]) -> anyhow::Result<Option<Split
         bail!("{folder} already splits the speakers; leave out --eval-speakers and --eval-share, or remove that folder");
     }
     let split = Split::read(&splits_folder(&plan.store))?;
-    if !speakers.iter().any(|s| split.train_speakers.contains(*s) || split.eval_speakers.contains(*s)) {
+    let names = |speaker: &String| split.train_speakers.contains(speaker) || split.eval_speakers.contains(speaker);
+    let is_of_this_store = Store::open(&plan.store).is_ok_and(|store| store.utterances().iter().any(|u| names(&u.speaker)));
+    if !is_of_this_store && !speakers.iter().any(|speaker| names(speaker)) {
         bail!("{folder} names none of these speakers, so it is the split of another store; give this store a folder of its own");
     }
     Ok(Some(split))

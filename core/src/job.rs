@@ -60,10 +60,10 @@ impl JobCtx {
     /// kept from an earlier run, and is said. On the CPU there is nothing to tune, and `work` is not done.
     pub fn tune<T>(&self, work: impl FnOnce() -> T) {
         if !is_cpu(&self.device) {
-            self.progress.report("tuning kernels for this device (once)", 0, Some(1), "");
+            self.progress.report("preparing the device's kernels", 0, Some(1), "");
             let began = Instant::now();
             work();
-            self.progress.report("tuning kernels for this device (once)", 1, Some(1), format!("{:.1} s", began.elapsed().as_secs_f64()));
+            self.progress.report("preparing the device's kernels", 1, Some(1), format!("{:.1} s", began.elapsed().as_secs_f64()));
         }
     }
 

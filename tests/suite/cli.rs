@@ -443,7 +443,8 @@ fn codecs_are_asked_for_with_what_they_have() {
         (&["--codec", "encodec", "--frames", "6"], 2, "mean-repeated"),
         (&["--codec", "mimi", "--weights", text(&story)], 1, "story.safetensors"),
         (&["--codec", "calm", "--weights", "/no/such/file.safetensors"], 1, "/no/such/file.safetensors"),
-        (&["--weights", text(&story)], 1, "story.safetensors"),
+        (&["--weights", text(&story)], 1, "no --codec was named"),
+        (&["--codec", "demo", "--gelu", "exact"], 2, "the demo codec has one form"),
     ] {
         let got = driftscope(folder.path(), &[&["encode", text(&audio), "--store", text(&store)], options].concat());
         assert_eq!((got.code, got.out.as_str()), (code, ""), "{options:?}: {}", got.err);
@@ -590,6 +591,34 @@ fn a_store_that_grows_keeps_its_evaluation_side() {
     let got = driftscope(folder.path(), &["encode", text(&strangers), "--store", text(&folder.path().join("s/more.zarr"))]);
     assert!(got.code == 1 && got.err.contains("the split of another store"), "{}", got.err);
     assert_eq!(snapshot(&folder.path().join("s")), kept, "a refusal writes nothing");
+    // Into the store itself they are welcome, without its other recordings.
+    let got = driftscope(folder.path(), &["encode", text(&strangers), "--store", text(&store)]);
+    assert!(got.code == 0 && got.out.contains("1 new speakers added"), "{}{}", got.out, got.err);
+    assert_eq!(Split::read(&splits).unwrap().eval_speakers, before.eval_speakers);
+}
+
+#[test]
+fn a_store_says_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("s/latents.zarr");
+    assert_eq!(driftscope(folder.path(), &["encode", text(&tones(folder.path())), "--store", text(&store)]).code, 0);
+    let info = |options: &[&str]| driftscope(folder.path(), &[&["info", "--store", text(&store)], options].concat());
+    let (for_people, json) = (info(&[]), info(&["--json", "-"]));
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    let utterances = json["utterances"].as_array().unwrap();
+    let split = Split::read(&folder.path().join("s/splits")).unwrap();
+    for utterance in utterances {
+        let is_eval = split.eval_speakers.contains(utterance["speaker"].as_str().unwrap());
+        assert_eq!(utterance["side"], if is_eval { "eval" } else { "train" });
+        assert!(for_people.out.contains(utterance["id"].as_str().unwrap()), "{}", for_people.out);
+    }
+    assert!(!utterances.is_empty() && json["codec"]["codec"] == "demo" && json["dim"] == 64);
+    assert!(for_people.out.contains("codec demo, latents taken at"), "{}", for_people.out);
+    // Where the file cannot be written, the result is not lost.
+    fs::write(folder.path().join("taken"), "").unwrap();
+    let unwritten = info(&["--json", text(&folder.path().join("taken/x.json"))]);
+    assert!(unwritten.code == 1 && unwritten.out == for_people.out && unwritten.err.contains("x.json"), "{}", unwritten.err);
+    assert_eq!(driftscope(folder.path(), &["info", "--store", "/no/such.zarr"]).code, 1);
 }
 
 #[test]

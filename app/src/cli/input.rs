@@ -54,7 +54,7 @@ impl CodecArgs {
         let kind = self.codec.or(stored_kind).unwrap_or(CodecKind::Demo);
         let stored = stored.filter(|_| Some(kind) == stored_kind);
         let options = self.options(stored.map(weights::chosen).unwrap_or_default());
-        let codec = self.open_as(kind, &options, stored.and_then(weights::named_before))?;
+        let codec = self.open_as(kind, &options, stored)?;
         // Only then: a GPU's kernels are compiled anew in every run, which takes longer than the CPU takes for most folders.
         let asked = matches!(session.choice, DeviceChoice::Gpu | DeviceChoice::Cuda);
         if kind == CodecKind::Demo || !asked { Ok(codec) } else { Ok(codec.on(&session.job()?)) }
@@ -71,7 +71,7 @@ impl CodecArgs {
         }
     }
 
-    fn open_as(&self, kind: CodecKind, options: &CodecOptions, named_before: Option<PathBuf>) -> anyhow::Result<Codec> {
+    fn open_as(&self, kind: CodecKind, options: &CodecOptions, stored: Option<&CodecTag>) -> anyhow::Result<Codec> {
         if kind == CodecKind::Demo {
             if *options != CodecOptions::default() {
                 super::usage!("the demo codec has one form; --codec-config, --tap, --frames, --end-padding and --gelu are for others");
@@ -80,9 +80,18 @@ impl CodecArgs {
                 return Ok(Codec::embedded()?);
             }
         }
+        let named_before = stored.and_then(weights::named_before);
         let weights = self.weights.clone().or(named_before).or_else(|| weights::found(kind));
         match weights {
+            Some(path) if self.codec.is_none() && stored.is_none() => {
+                weights::open(kind, &path, options).context("no --codec was named, so these were taken for the demo codec's")
+            }
             Some(path) => Ok(weights::open(kind, &path, options)?),
+            None if let Some(tag) = stored => bail!(
+                "the weights of {kind} that made this store are not where they were, or not known here; name the file with --weights (its \
+                 blake3 hash begins {})",
+                tag.weights_hash.get(..12).unwrap_or(&tag.weights_hash)
+            ),
             None => bail!(
                 "the weights of {kind} are not on this machine: `driftscope fetch {kind}` downloads them, --weights FILE names a copy"
             ),

@@ -13,6 +13,7 @@ mod encode;
 mod evaluate;
 mod fetch;
 mod fit;
+mod info;
 mod inject;
 mod input;
 mod listen;
@@ -100,6 +101,7 @@ enum Command {
     Doctor(doctor::Args),
     Fetch(fetch::Args),
     Encode(encode::Args),
+    Info(info::Args),
     Decode(decode::Args),
     Roundtrip(roundtrip::Args),
     Perceive(perceive::Args),
@@ -122,6 +124,7 @@ impl Command {
             Self::Doctor(args) => &args.json,
             Self::Fetch(args) => &args.json,
             Self::Encode(args) => &args.json,
+            Self::Info(args) => &args.json,
             Self::Decode(args) => &args.json,
             Self::Roundtrip(args) => &args.json,
             Self::Perceive(args) => &args.json,
@@ -144,6 +147,7 @@ impl Command {
             Self::Doctor(_)
             | Self::Fetch(_)
             | Self::Runs(_)
+            | Self::Info(_)
             | Self::Decode(_)
             | Self::Perceive(_)
             | Self::Listen(_)
@@ -168,6 +172,7 @@ impl Command {
             Self::Doctor(args) => doctor::run(args, session),
             Self::Fetch(args) => fetch::run(args, session),
             Self::Encode(args) => encode::run(args, session),
+            Self::Info(args) => info::run(args, session),
             Self::Decode(args) => decode::run(args, session),
             Self::Roundtrip(args) => roundtrip::run(args, session),
             Self::Perceive(args) => perceive::run(args, session),
@@ -289,8 +294,9 @@ fn execute(command: &Command, common: &Common, console: &mut Console, cancel: &C
         match json_path {
             Some(path) if path.as_os_str() == "-" => console.result(&format!("{:#}\n", report.json)),
             Some(path) => {
-                output::write_beside(path, format!("{:#}\n", report.json).as_bytes())?;
+                // First what cannot fail: a full disk must not cost what was computed.
                 console.result(&report.text);
+                output::write_beside(path, format!("{:#}\n", report.json).as_bytes())?;
             }
             None => console.result(&report.text),
         }

@@ -16,6 +16,9 @@ use super::session::Session;
 use super::table::{number, table};
 use super::{JsonArg, Report};
 
+/// Of a sound that is shorter than some frames of its measures, their numbers mean nothing.
+const SHORTEST_SEC: f64 = 0.1;
+
 /// Encode and decode sounds, and measure what that alone costs
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(super) struct Args {
@@ -152,6 +155,9 @@ fn unwritten(files: &[PathBuf], folder: &Path, force: ForceArg) -> anyhow::Resul
 fn measure(path: &Path, codec: &Codec, args: &Args) -> anyhow::Result<Measured> {
     let name = || path.display().to_string();
     let original = audio::resample(&audio::read(path)?, codec.sample_rate_hz())?;
+    if original.duration_sec() < SHORTEST_SEC {
+        bail!("{} is {:.4} s long; from {SHORTEST_SEC} s on there is something to measure", path.display(), original.duration_sec());
+    }
     let mut decoded = codec.decode(&codec.encode(&original).with_context(name)?).with_context(name)?;
     // The last frame reaches past the end of the sound.
     decoded.samples.truncate(original.samples.len());

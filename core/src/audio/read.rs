@@ -66,7 +66,7 @@ impl<'s> AudioReader<'s> {
         }
         let format = symphonia::default::get_probe()
             .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-            .map_err(|e| refuse(e.to_string()))?;
+            .map_err(|_| refuse("it does not begin as WAV, FLAC, MP3 or Ogg Vorbis does".into()))?;
         let track = format.default_track(TrackType::Audio).ok_or_else(|| refuse("no audio track".into()))?;
         let params = track.codec_params.as_ref().and_then(|p| p.audio()).ok_or_else(|| refuse("unknown codec".into()))?;
         let decoder = symphonia::default::get_codecs()

@@ -155,7 +155,7 @@ pub(super) fn load(path: &Path, options: &CodecOptions) -> Result<Parts, CodecEr
     })?;
 
     let stride = stride as usize;
-    let mut weights = Weights::open(path, "calm", "mimi.")?;
+    let mut weights = Weights::open(path, "calm", &found.source, "mimi.")?;
     let encoder = if weights.all_zero("encoder.")? {
         ["encoder.", "encoder_transformer.", "downsample."].iter().for_each(|prefix| weights.leave(prefix));
         Side::Absent(NO_ENCODER)

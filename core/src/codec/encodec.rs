@@ -92,7 +92,7 @@ pub(super) fn load(path: &Path, options: &CodecOptions) -> Result<Parts, CodecEr
         "codebook_size and target_bandwidths give no levels".to_owned()
     })?;
 
-    let mut weights = Weights::open(path, "encodec", "")?;
+    let mut weights = Weights::open(path, "encodec", &found.source, "")?;
     let encoder = seanet.encoder(&mut weights)?;
     let decoder = seanet.decoder(&mut weights)?;
     let codebooks = ResidualConfig { n_levels, size: config.codebook_size, dim: config.hidden_size };

@@ -120,7 +120,7 @@ pub(super) fn load(path: &Path, options: &CodecOptions) -> Result<Parts, CodecEr
     found.require(!levels.contains(&0) && config.codebook_size > 0, || "num_quantizers must exceed num_semantic_quantizers".to_owned())?;
 
     let stride = stride as usize;
-    let mut weights = Weights::open(path, "mimi", "")?;
+    let mut weights = Weights::open(path, "mimi", &found.source, "")?;
     let mut encoder = seanet.encoder(&mut weights)?;
     encoder.add("encoder_transformer", Layer::Transformer(Transformer::load(&mut weights, "encoder_transformer", transformer)?));
     let shape = Shape { input: dim, output: dim, kernel: 2 * stride, stride };

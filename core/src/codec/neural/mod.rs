@@ -122,6 +122,9 @@ impl NeuralCodec {
                 format!("the {} codec has no {} latents; the continuous ones are always there", self.kind, self.options.tap.name());
             return Err(CodecError::Input(message));
         }
+        if self.options.gelu.is_some() && self.kind.gelu().is_none() {
+            return Err(CodecError::Input(format!("the {} codec has no transformers, so there is no GELU to choose", self.kind)));
+        }
         if self.kind != CodecKind::Encodec && self.options.frames != EncodecFrames::Native {
             return Err(CodecError::Input(format!(
                 "the {} codec has its own 12.5 Hz frames; only those of EnCodec are grouped",

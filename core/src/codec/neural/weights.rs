@@ -56,6 +56,8 @@ pub(in crate::codec) struct Weights {
     /// What errors call it.
     path: String,
     codec: &'static str,
+    /// Where the shapes that are asked for come from.
+    source: String,
     left: BTreeMap<String, Entry>,
     /// What is not the codec's, by its own name.
     beside: BTreeMap<String, Entry>,
@@ -74,7 +76,8 @@ struct Entry {
 
 impl Weights {
     /// Reads the header and the hash of the file; `prefix` is what the names of the codec's tensors begin with, the others are left alone.
-    pub(in crate::codec) fn open(path: &Path, codec: &'static str, prefix: &str) -> Result<Self, CodecError> {
+    /// `source` is what errors call the configuration.
+    pub(in crate::codec) fn open(path: &Path, codec: &'static str, source: &str, prefix: &str) -> Result<Self, CodecError> {
         let name = path.display().to_string();
         let unreadable = |e: std::io::Error| CodecError::Weights(format!("{name}: cannot be read ({e})"));
         let mut file = File::open(path).map_err(unreadable)?;
@@ -117,7 +120,7 @@ impl Weights {
         file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(&file).map_err(unreadable)?;
-        Ok(Self { file, path: name, codec, left, beside, hash: hasher.finalize().to_hex().to_string() })
+        Ok(Self { file, path: name, codec, source: source.to_owned(), left, beside, hash: hasher.finalize().to_hex().to_string() })
     }
 
     /// blake3 of the whole file, hex.
@@ -133,7 +136,7 @@ impl Weights {
     /// The tensor `name`, row-major in f32; it must have this shape.
     pub(in crate::codec) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CodecError> {
         let Some(entry) = self.left.remove(name) else {
-            return Err(self.bad(&format!("tensor {name} {shape:?} is missing")));
+            return Err(self.bad(&format!("tensor {name} {shape:?} is missing, which is there by {}", self.source)));
         };
         self.checked(&entry, shape)
     }
@@ -148,7 +151,7 @@ impl Weights {
 
     fn checked(&mut self, entry: &Entry, shape: &[usize]) -> Result<Vec<f32>, CodecError> {
         if entry.shape != shape {
-            return Err(self.bad(&format!("tensor {} is {:?}, not {shape:?}", entry.name, entry.shape)));
+            return Err(self.bad(&format!("tensor {} is {:?}, not {shape:?} as by {}", entry.name, entry.shape, self.source)));
         }
         let values = self.read(entry)?;
         match values.iter().position(|v| !v.is_finite()) {
