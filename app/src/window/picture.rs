@@ -57,7 +57,7 @@ pub fn picture(clip: &AudioClip) -> Picture {
 
 /// What a clip looks like that is silent outside of `parts`, in samples.
 pub fn picture_where(clip: &AudioClip, parts: &[Range<usize>]) -> Picture {
-    Picture { envelope: envelope(&clip.samples), spectrogram: spectrogram_where(clip, parts) }
+    Picture { envelope: envelope_where(&clip.samples, parts), spectrogram: spectrogram_where(clip, parts) }
 }
 
 /// `clip` less `truth`, sample by sample and level by level, as long as both last.
@@ -84,14 +84,22 @@ pub fn latent_picture(frames: &[f32], mean: &[f32], spread: &[f32], unit: f64) -
     Picture { envelope, spectrogram: Spectrogram { db, n_frames: all.len(), n_bins: dim, top_hz: dim as f64 } }
 }
 
+#[expect(clippy::single_range_in_vec_init, reason = "one part, which is the whole")]
 fn envelope(samples: &[f32]) -> Envelope {
+    envelope_where(samples, &[0..samples.len()])
+}
+
+fn envelope_where(samples: &[f32], parts: &[Range<usize>]) -> Envelope {
     let columns = ENVELOPE_COLUMNS.min(samples.len());
     let edge = |c: usize| c * samples.len() / columns.max(1);
-    (0..columns)
-        .map(|c| {
-            samples[edge(c)..edge(c + 1)].iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], s| [low.min(*s), high.max(*s)])
-        })
-        .collect()
+    let extremes = |c: usize| {
+        let column = edge(c)..edge(c + 1);
+        if !parts.iter().any(|part| part.start < column.end && column.start < part.end) {
+            return [0.0; 2];
+        }
+        samples[column].iter().fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], s| [low.min(*s), high.max(*s)])
+    };
+    (0..columns).map(extremes).collect()
 }
 
 fn spectrogram(clip: &AudioClip) -> Spectrogram {
