@@ -57,7 +57,7 @@ impl OnDevice {
             let what = if direction == Direction::Encode { "latents" } else { "sound" };
             Err(format!(
                 "on this device the codec's {what} would be {off:.1e} of their root mean square off the CPU's (at most {MOST_OFF:e} is \
-                 taken); CUDA rounds the factors of products to ten bits, --device gpu and --device cpu do not"
+                 taken): it computes products less exactly, as CUDA does with TF32; use another --device"
             ))
         };
         self.layers[direction as usize].get_or_init(make).as_ref().map_err(|why| CodecError::Device(why.clone()))
