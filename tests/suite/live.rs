@@ -133,6 +133,22 @@ pub(crate) fn device_to_lose() -> (wgpu::Instance, wgpu::Adapter, wgpu::Device, 
     (instance, adapter, device, queue)
 }
 
+/// The same as burn's device, with its handle to destroy it by.
+pub(crate) fn opened_to_lose() -> (OpenDevice, wgpu::Device) {
+    let (instance, adapter, device, queue) = device_to_lose();
+    let backend = adapter.get_info().backend;
+    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device: device.clone(), queue, backend };
+    let opened = OpenDevice {
+        choice: DeviceChoice::Gpu,
+        device: Device::wgpu_options().setup(setup).init().unwrap(),
+        gpu: None,
+        health: Health::default(),
+        description: "to be lost".into(),
+        notice: None,
+    };
+    (opened, device)
+}
+
 /// What a job says while it runs.
 fn notes() -> (Arc<Mutex<Vec<String>>>, Progress) {
     let notes: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -288,18 +304,8 @@ fn an_evaluation_on_the_gpu_is_the_cpus_also_where_the_device_is_lost_on_the_way
 
 #[test]
 fn a_fit_goes_on_from_its_last_checkpoint_where_its_device_is_lost() {
-    let (instance, adapter, device, queue) = device_to_lose();
-    let backend = adapter.get_info().backend;
-    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device: device.clone(), queue, backend };
+    let (opened, device) = opened_to_lose();
     let folder = tempfile::tempdir().unwrap();
-    let opened = OpenDevice {
-        choice: DeviceChoice::Gpu,
-        device: Device::wgpu_options().setup(setup).init().unwrap(),
-        gpu: None,
-        health: Health::default(),
-        description: "to be lost".into(),
-        notice: None,
-    };
     let opened = opened.measuring_into(&folder.path().join("measured"));
     let corpus = corpus(4);
     let config = PredictorConfig { window: 2, n_components: 2, hidden_dim: 8, max_steps: 65, batch: 8, ..PredictorConfig::default() };

@@ -14,8 +14,9 @@ use crate::corpus::{self, Plan};
 /// Encode folders of audio into a latents store with index and speaker split
 #[derive(Clone, Debug, serde::Serialize, clap::Args)]
 pub(super) struct Args {
-    /// Folders of WAV, FLAC, MP3 or Ogg Vorbis files. Who speaks is told by LibriSpeech's names (103-1240-0000 is of 103), else by the
-    /// folder that a file's name begins with, else by the first folder below, else by the name up to its first - or _
+    /// Folders of WAV, FLAC, MP3 or Ogg Vorbis files. Who speaks is told by the folder that a file's name begins
+    /// with (LibriSpeech's, also where its chapters alone are given), else by the first folder below, else by the name up to its first
+    /// hyphen or underscore
     #[arg(required = true, value_name = "AUDIO_DIR")]
     audio: Vec<PathBuf>,
     #[command(flatten)]

@@ -309,8 +309,8 @@ struct Bench {
     sounds: BTreeMap<Source, Arc<Sound>>,
     /// What there is of a long truth, and of which.
     pieces: Option<(Basis, Pieces)>,
-    /// Of what the newest rollout is that was heard before the truth around it.
-    ahead: Option<Basis>,
+    /// The newest rollout that was heard before the truth around it.
+    ahead: Option<(Source, Basis)>,
     playhead: Playhead,
     /// Works beside this thread.
     scorer: Arc<Lane<Vec<Pair>>>,

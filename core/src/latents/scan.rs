@@ -29,9 +29,9 @@ pub struct AudioFile {
 
 /// Every WAV, FLAC, MP3 and Ogg file below `folder`, in order of id.
 ///
-/// Of a file named as LibriSpeech's, `SPEAKER-CHAPTER-NUMBER`, the speaker is in its name, wherever it lies (`103-1240-0000.flac` is of
-/// 103). Else it is the folder whose name the file name starts with, else the first folder below `folder`, else the file name up to its
-/// first `-` or `_`.
+/// The speaker is the folder whose name the file name starts with (LibriSpeech: `103/1240/103-1240-0000.flac` is of 103). In a folder of
+/// one speaker's chapters (`1240/103-1240-0000.flac`, named `SPEAKER-CHAPTER-NUMBER`) it is in the file name. Else it is the first folder
+/// below `folder`, else the file name up to its first `-` or `_`.
 pub fn scan_audio(folder: &Path) -> Result<Vec<AudioFile>, AudioError> {
     let mut paths = Vec::new();
     collect(folder, 0, &mut paths).map_err(|source| AudioError::Io { path: folder.into(), source })?;
@@ -83,14 +83,14 @@ fn folders_between(folder: &Path, path: &Path) -> Vec<String> {
 }
 
 fn speaker_of(folders: &[String], stem: &str) -> String {
-    let numbers: Vec<&str> = stem.split('-').collect();
-    if let [speaker, _, _] = numbers[..]
-        && numbers.iter().all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-    {
-        return speaker.to_owned();
-    }
     let starts_stem = |name: &&String| stem.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(['-', '_']));
-    match folders.iter().find(starts_stem).or(folders.first()) {
+    let own = folders.iter().find(starts_stem);
+    if let ([speaker, chapter, _], None, Some(folder)) = (&stem.split('-').collect::<Vec<_>>()[..], own, folders.last())
+        && folder == chapter
+    {
+        return (*speaker).to_owned();
+    }
+    match own.or(folders.first()) {
         Some(name) => name.clone(),
         None => stem.split(['-', '_']).next().unwrap_or(stem).to_owned(),
     }
@@ -121,6 +121,8 @@ mod tests {
         check(&["train-clean-100/103/1240/103-1240-0001.flac"], &[("103-1240-0001", "103")]);
         // The folder of one speaker: its chapters are none.
         check(&["1240/103-1240-0001.flac", "1241/103-1241-0001.flac"], &[("103-1240-0001", "103"), ("103-1241-0001", "103")]);
+        // Three numbers may be a date.
+        check(&["ann/2024-01-05.wav", "bob/2024-01-06.wav"], &[("2024-01-05", "ann"), ("2024-01-06", "bob")]);
         check(&["p225/p225_001.wav", "p226/p226_001.wav"], &[("p225_001", "p225"), ("p226_001", "p226")]);
         check(&["ann/one.wav", "bob/one.wav", "bob/two.wav"], &[("ann-one", "ann"), ("bob-one", "bob"), ("two", "bob")]);
         check(&["f2-03.wav", "solo.ogg", ".hidden.wav"], &[("f2-03", "f2"), ("solo", "solo")]);

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use burn::tensor::Device;
 use driftscope_core::audio::AudioClip;
 use driftscope_core::codec::{CodecKind, CodecOptions, EncodecFrames, EndPadding};
-use driftscope_core::engine::{DeviceChoice, Health, OpenDevice};
+use driftscope_core::engine::OpenDevice;
 use driftscope_core::job::{Cancel, JobCtx, Progress};
 use driftscope_core::latents::Latents;
 
 use super::models::Model;
 use super::{NEURAL, open, sound, tiny};
-use crate::live::device_to_lose;
+use crate::live::opened_to_lose;
 
 /// A job on a device, and what it was told.
 fn listening(opened: &OpenDevice) -> (JobCtx, Arc<Mutex<Vec<String>>>) {
@@ -76,17 +76,7 @@ fn a_device_gives_what_the_processor_gives() {
 /// Lost before a whole is done: the same from the processor, and said.
 #[test]
 fn a_whole_outlives_its_device() {
-    let (instance, adapter, device, queue) = device_to_lose();
-    let backend = adapter.get_info().backend;
-    let setup = burn::tensor::wgpu::WgpuSetup { instance, adapter, device: device.clone(), queue, backend };
-    let opened = OpenDevice {
-        choice: DeviceChoice::Gpu,
-        device: Device::wgpu_options().setup(setup).init().unwrap(),
-        gpu: None,
-        health: Health::default(),
-        description: "to be lost".into(),
-        notice: None,
-    };
+    let (opened, device) = opened_to_lose();
     let (job, told) = listening(&opened);
     // So slow that a piece of it is a few frames: what is tried out on the adapter takes its time.
     let mut model = Model::new(CodecKind::Mimi);

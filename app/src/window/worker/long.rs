@@ -86,7 +86,10 @@ impl Bench {
         let truth = &session.corpus.utterances[rolled.choice.utterance].latents;
         let of_truth = Basis::of(Source::Truth, view, &rolled.choice);
         let is_there = self.sounds.get(&Source::Truth).is_some_and(|made| of_truth.is_some_and(|basis| basis == made.basis));
-        if is_there || !is_long(codec, truth.n_frames()) || self.ahead.as_ref() == Some(&basis) {
+        if is_there
+            || !is_long(codec, truth.n_frames())
+            || self.ahead.as_ref().is_some_and(|(source, of)| (*source, of) == (view.source, &basis))
+        {
             return Ok(());
         }
         let Some(rollout) = self.rollout_of(view.source, rolled) else { return Ok(()) };
@@ -97,7 +100,7 @@ impl Bench {
         pieces.decode(&spliced, first, spliced.n_frames() - first, cancel)?;
         self.desk.deliver(Delivery::Sound(self.so_far(codec, view.source, &basis, &pieces)?));
         trace(&format!("{} ahead of the truth", view.source.name()), asked);
-        self.ahead = Some(basis);
+        self.ahead = Some((view.source, basis));
         Ok(())
     }
 
